@@ -1,0 +1,3 @@
+from .label_map_hook import LabelMapHook
+
+__all__ = ['LabelMapHook']
