@@ -1,0 +1,1 @@
+"""Small data sets that the package renders itself."""
