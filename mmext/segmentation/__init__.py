@@ -1,0 +1,6 @@
+"""Everything that registers into mmseg; configs name it in ``custom_imports``."""
+
+from ..common import hooks
+from . import datasets, evaluation, models
+
+__all__ = ['datasets', 'evaluation', 'hooks', 'models']

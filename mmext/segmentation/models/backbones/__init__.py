@@ -1,0 +1,3 @@
+from .basic_net import BasicNet
+
+__all__ = ['BasicNet']

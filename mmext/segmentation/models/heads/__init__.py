@@ -1,0 +1,3 @@
+from .basic_net_head import BasicNetHead
+
+__all__ = ['BasicNetHead']

@@ -1,0 +1,67 @@
+"""Test a checkpoint with the toolbox that its config belongs to.
+
+Examples:
+    python tools/test.py configs/quickstart.py work_dirs/quickstart/best_mIoU_iter_400.pth --show-dir pictures
+    python tools/test.py CONFIG CHECKPOINT --tta --out-labels predictions --label-ids
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from mmext.common import running
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder of logs and metrics (default: work_dirs/<config name>)')
+    parser.add_argument('--show-dir', help='folder of pictures with the predictions drawn in')
+    parser.add_argument('--out-labels', metavar='DIR', help='folder of grey label images (segmentation): trainIds')
+    parser.add_argument('--label-ids', action='store_true', help='--out-labels writes the ids that benchmarks expect')
+    parser.add_argument('--tta', action='store_true', help="test-time augmentation: the config's tta_pipeline")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.label_ids and not args.out_labels:
+        parser.error('--label-ids says what --out-labels DIR writes; give both')
+    return args
+
+
+def apply_outputs(cfg: Config, args: argparse.Namespace) -> None:
+    """Add what --show-dir and --out-labels ask for; each error names the setting that is missing."""
+    if args.show_dir:
+        if 'visualization' not in cfg.get('default_hooks', {}):
+            raise ValueError('--show-dir: the config has no default_hooks.visualization that could draw')
+        cfg.default_hooks.visualization.draw = True
+        cfg.visualizer.save_dir = args.show_dir
+    if args.out_labels:
+        if cfg.get('default_scope') != 'mmseg':
+            raise ValueError(f'--out-labels is for segmentation; default_scope is {cfg.get("default_scope")!r}')
+        hook = dict(type='LabelMapHook', out_dir=args.out_labels, label_ids=args.label_ids)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    cfg = running.load_config(args.config, args.cfg_options, args.work_dir)
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint')
+    cfg.load_from = args.checkpoint
+    running.drop_pretrained(cfg)
+    apply_outputs(cfg, args)
+    if args.tta:
+        running.enable_tta(cfg)
+    running.set_launcher(cfg, args.launcher)
+    running.build_runner(cfg).test()
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
