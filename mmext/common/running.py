@@ -68,7 +68,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
 
 def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     """Seed all generators; ``deterministic`` also forbids algorithms that may differ between runs."""
-    cfg.setdefault('randomness', {})
+    cfg.randomness = dict(seed=None) | dict(cfg.get('randomness', {}))
     if seed is not None:
         cfg.randomness.seed = seed
     if deterministic:

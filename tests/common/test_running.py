@@ -1,0 +1,150 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmext.common import running
+
+
+def write(path: Path, text: str = '') -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_work_dir_argument_wins_over_config_over_name(tmp_path):
+    named = write(tmp_path / 'a.py', "work_dir = 'from_config'")
+    assert running.load_config(named, work_dir='given').work_dir == 'given'
+    assert running.load_config(named).work_dir == 'from_config'
+    assert running.load_config(write(tmp_path / 'b.py', 'x = 1')).work_dir == str(Path('work_dirs/b'))
+
+
+def test_options_override_nested_settings(tmp_path):
+    path = write(tmp_path / 'a.py', 'a = dict(b=1, c=2)')
+    assert running.load_config(path, {'a.b': 3}).a.to_dict() == {'b': 3, 'c': 2}
+
+
+def test_unknown_config_names_similar_ones(in_root):
+    with pytest.raises(FileNotFoundError, match=r'did you mean configs/quickstart\.py'):
+        running.load_config('quickstart.py')
+    with pytest.raises(FileNotFoundError, match='configs are below'):
+        running.load_config('nothing_like_it.py')
+
+
+def test_amp_keeps_a_loss_scale_that_is_set():
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    running.enable_amp(cfg)
+    assert cfg.optim_wrapper.to_dict() == {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}
+    cfg.optim_wrapper.loss_scale = 512.0
+    running.enable_amp(cfg)
+    assert cfg.optim_wrapper.loss_scale == 512.0
+    with pytest.raises(ValueError, match='type Other'):
+        running.enable_amp(Config(dict(optim_wrapper=dict(type='Other'))))
+
+
+def test_auto_scale_lr_needs_a_base():
+    cfg = Config(dict(auto_scale_lr=dict(enable=False, base_batch_size=8)))
+    running.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable
+    with pytest.raises(ValueError, match='base_batch_size'):
+        running.enable_auto_scale_lr(Config(dict(x=1)))
+
+
+def test_resume_from_newest_and_from_path(tmp_path):
+    checkpoint = write(tmp_path / 'iter_2.pth')
+    cfg = Config(dict(load_from='pretrained.pth'))
+    running.set_resume(cfg, None)
+    assert 'resume' not in cfg
+    running.set_resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, None)
+    running.set_resume(cfg, checkpoint)
+    assert cfg.load_from == checkpoint
+    with pytest.raises(FileNotFoundError, match=r'none\.pth'):
+        running.set_resume(cfg, 'none.pth')
+
+
+def test_randomness():
+    cfg = Config(dict(randomness=dict(seed=3)))
+    running.set_randomness(cfg, None, deterministic=True)
+    assert cfg.randomness.to_dict() == {'seed': 3, 'deterministic': True}
+    running.set_randomness(cfg, 0, deterministic=False)
+    assert cfg.randomness.seed == 0
+    plain = Config(dict(x=1))
+    running.set_randomness(plain, None, deterministic=False)
+    assert plain.randomness.to_dict() == {'seed': None}
+
+
+MODEL = dict(
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mit.pth'), pretrained='x'),
+    heads=[dict(init_cfg=dict(type='Pretrained', checkpoint='https://example.org/a.pth'))],
+    neck=dict(init_cfg=dict(type='Normal')),
+)
+
+
+def test_local_weights_are_found_everywhere_and_addresses_are_left_out():
+    assert list(running.local_weights(Config(dict(model=MODEL, load_from='full.pth')))) == ['mit.pth', 'full.pth']
+
+
+def test_missing_weights_are_named_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config(dict(model=MODEL, load_from=None))
+    with pytest.raises(FileNotFoundError, match=r'mit\.pth: weights are missing; metafile\.yml'):
+        running.check_weights(cfg)
+    (tmp_path / 'mit.pth').touch()
+    running.check_weights(cfg)
+
+
+def test_drop_pretrained_keeps_other_initialisations():
+    cfg = Config(dict(model=MODEL))
+    running.drop_pretrained(cfg)
+    assert cfg.model.backbone.to_dict() == {'init_cfg': None, 'pretrained': None}
+    assert cfg.model.heads[0].init_cfg is None
+    assert cfg.model.neck.init_cfg.type == 'Normal'
+
+
+def test_tta_wraps_the_model():
+    settings = dict(
+        model=dict(type='Net'),
+        tta_model=dict(type='Merge'),
+        tta_pipeline=[dict(type='Views')],
+        test_dataloader=dict(dataset=dict(pipeline=[])),
+    )
+    cfg = Config(settings)
+    running.enable_tta(cfg)
+    assert cfg.model.to_dict() == {'type': 'Merge', 'module': {'type': 'Net'}}
+    assert cfg.test_dataloader.dataset.pipeline[0].type == 'Views'
+    with pytest.raises(ValueError, match='no tta_pipeline'):
+        running.enable_tta(Config(dict(model=dict(type='Net'))))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='checks the way without a GPU')
+def test_launcher_without_gpu_starts_gloo(monkeypatch, tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\necho 127.0.0.1\necho 127.0.0.2\n')
+    scontrol.chmod(0o755)
+    environment = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='n[1-2]')
+    for name, value in dict(environment, MASTER_PORT=port, PATH=f'{tmp_path}:{os.environ["PATH"]}').items():
+        monkeypatch.setenv(name, value)
+    for name in ('MASTER_ADDR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.setenv(name, 'unset')  # so that monkeypatch restores what the launcher sets
+        monkeypatch.delenv(name)
+    cfg = Config(dict(sync_bn='torch'))
+    try:
+        running.set_launcher(cfg, 'slurm')
+        assert torch.distributed.get_backend() == 'gloo'
+        assert os.environ['MASTER_ADDR'] == '127.0.0.1'
+        assert cfg.model_wrapper_cfg.device_ids is None
+        assert cfg.sync_bn is None
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_no_launcher_changes_nothing():
+    cfg = Config(dict(sync_bn='torch'))
+    running.set_launcher(cfg, 'none')
+    assert cfg.to_dict() == {'sync_bn': 'torch', 'launcher': 'none'}

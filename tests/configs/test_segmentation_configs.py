@@ -1,0 +1,177 @@
+"""Every leaf config builds, trains one step and tests one image; its name and its card tell the truth."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAVES = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
+)
+NAMED = [leaf for leaf in LEAVES if leaf != 'configs/quickstart.py']
+NAME = re.compile(
+    r'(?P<algorithm>[a-z0-9+]+)(_(?P<backbone>[a-z0-9-]+?)(-(?P<source>in1k|cityscapes)-pre)?)?'
+    r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+)(?P<unit>k|e)_(?P<dataset>[a-z0-9]+)-(?P<height>\d+)x(?P<width>\d+)'
+)
+DATASETS = {'kitti': 'KITTISegDataset'}
+MIT = {'mit-b0': (32, [2, 2, 2, 2]), 'mit-b2': (64, [3, 4, 6, 3]), 'mit-b5': (64, [3, 6, 40, 3])}
+
+pytestmark = pytest.mark.usefixtures('in_root')
+
+
+def shrink(cfg: Config, data_root: Path, work_dir: Path) -> Config:
+    """The same recipe on 160 x 240 frames: one iteration, one validation image, nothing downloaded or kept."""
+    from mmext.common.running import drop_pretrained
+
+    drop_pretrained(cfg)
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        folder = 'train' if part == 'train' else 'val'
+        loader.num_workers, loader.persistent_workers = 0, False
+        loader.dataset.update(
+            data_root=str(data_root),
+            ann_file='',
+            label_encoding='train_ids',
+            data_prefix=dict(img_path=f'img_dir/{folder}', seg_map_path=f'ann_dir/{folder}'),
+        )
+        shrink_pipeline(loader.dataset.pipeline)
+    shrink_pipeline(cfg.tta_pipeline)
+    cfg.train_dataloader.batch_size = 2
+    cfg.model.data_preprocessor.size = (64, 96)
+    # An epoch of the two training frames is one iteration.
+    cfg.train_cfg = (
+        dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
+        if cfg.train_cfg.type == 'EpochBasedTrainLoop'
+        else dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
+    )
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
+    cfg.work_dir, cfg.load_from = str(work_dir), None
+    cfg.experiment_name = work_dir.name
+    cfg.visualizer.update(name=work_dir.name, vis_backends=[dict(type='LocalVisBackend')])
+    return cfg
+
+
+def shrink_pipeline(pipeline: list) -> None:
+    for step in pipeline:
+        if isinstance(step, list):
+            shrink_pipeline(step)
+        elif step.type == 'TestTimeAug':
+            shrink_pipeline(step.transforms)
+        elif step.type == 'RandomCrop':
+            step.crop_size = (64, 96)
+        elif step.type == 'Resize':
+            step.scale = tuple(side // 4 for side in step.scale)
+        elif step.type == 'RandomChoiceResize':
+            step.scales = [(240, 160), (160, 107)]
+        elif step.type == 'RandomResize':
+            step.scale = (240, 160)
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_trains_a_step_and_tests_an_image(leaf, small_kitti, tmp_path):
+    from mmengine.runner import Runner
+
+    cfg = shrink(Config.fromfile(leaf), small_kitti, tmp_path / Path(leaf).stem)
+    runner = Runner.from_cfg(cfg)
+    before = {name: value.clone() for name, value in runner.model.named_parameters()}
+    runner.train()
+    changed = [name for name, value in runner.model.named_parameters() if not value.equal(before[name])]
+    assert runner.iter == 1
+    # The first step of a warm-up may be too small to change a float; the heads learn ten times faster.
+    assert any('head' in name for name in changed)
+    metrics = runner.test()
+    assert 0 <= metrics['mIoU'] <= 100
+
+
+@pytest.mark.parametrize('leaf', ['configs/quickstart.py', NAMED[-1]])
+def test_views_of_test_time_augmentation_are_merged(leaf, small_kitti, tmp_path):
+    from mmengine.runner import Runner
+
+    from mmext.common.running import enable_tta
+
+    cfg = shrink(Config.fromfile(leaf), small_kitti, tmp_path / 'tta')
+    enable_tta(cfg)
+    assert 0 <= Runner.from_cfg(cfg).test()['mIoU'] <= 100
+
+
+@pytest.mark.parametrize('leaf', NAMED)
+def test_name_is_true(leaf):
+    cfg = Config.fromfile(leaf)
+    name = NAME.fullmatch(Path(leaf).stem)
+    assert name, (
+        f'{leaf}: does not follow {{algorithm}}_{{backbone}}_{{gpus}}xb{{batch}}-{{schedule}}_{{dataset}}-{{crop}}'
+    )
+    batch, crop = int(name['batch']), (int(name['height']), int(name['width']))
+    assert cfg.train_dataloader.batch_size == batch
+    assert cfg.auto_scale_lr.base_batch_size == int(name['gpus']) * batch
+    assert cfg.train_dataloader.dataset.type == DATASETS[name['dataset']]
+    (random_crop,) = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop']
+    assert tuple(random_crop.crop_size) == tuple(cfg.model.data_preprocessor.size) == crop
+    if name['unit'] == 'k':
+        assert cfg.train_cfg.max_iters == 1000 * int(name['length']) == cfg.param_scheduler[-1].end
+    else:
+        assert cfg.train_cfg.max_epochs == int(name['length'])
+    assert Path(leaf).parent.name == name['algorithm']
+
+
+@pytest.mark.parametrize('leaf', [leaf for leaf in NAMED if 'segformer' in leaf])
+def test_encoder_and_weights_are_the_named_ones(leaf):
+    cfg = Config.fromfile(leaf)
+    name = NAME.fullmatch(Path(leaf).stem)
+    backbone = cfg.model.backbone
+    assert (backbone.embed_dims, backbone.num_layers) == MIT[name['backbone']]
+    assert cfg.model.decode_head.in_channels == [backbone.embed_dims * heads for heads in backbone.num_heads]
+    assert cfg.model.auxiliary_head.in_channels == cfg.model.decode_head.in_channels[2]
+    if name['source'] == 'in1k':
+        assert Path(backbone.init_cfg.checkpoint).stem == name['backbone'].replace('-', '_')
+        assert cfg.load_from is None
+    else:
+        assert backbone.init_cfg is None
+        assert name['backbone'] in cfg.load_from
+        assert 'cityscapes' in cfg.load_from
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_card_names_its_own_command(leaf):
+    card = ast.get_docstring(ast.parse((ROOT / leaf).read_text()))
+    assert f'python tools/train.py {leaf}' in card
+    if leaf in NAMED:
+        assert 'Not trained here' in card
+        assert 'Published' in card
+
+
+@pytest.mark.parametrize('leaf', NAMED)
+def test_metafile_lists_it(leaf):
+    import yaml
+
+    content = yaml.safe_load((ROOT / leaf).with_name('metafile.yml').read_text())
+    assert Path(leaf).stem in [model['Name'] for model in content['Models']]
+    assert leaf in [model['Config'] for model in content['Models']]
+
+
+def test_there_are_leaves():
+    assert len(NAMED) >= 8
+
+
+def test_learning_rate_follows_the_report():
+    """Warm-up factor times polynomial decay, both from the first iteration; the heads learn ten times faster."""
+    import torch
+    from mmengine.optim import LinearLR, PolyLR
+
+    cfg = Config.fromfile('configs/segmentation/segformer/segformer_mit-b0-in1k-pre_1xb8-20k_kitti-368x368.py')
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
+    kinds = {'LinearLR': LinearLR, 'PolyLR': PolyLR}
+    schedulers = []
+    for settings in cfg.param_scheduler:
+        settings = dict(settings)
+        schedulers.append(kinds[settings.pop('type')](optimizer, **settings))
+    for i in range(2000):
+        warmup = 1e-5 + (1 - 1e-5) * min(i / 1499, 1)
+        assert optimizer.param_groups[0]['lr'] == pytest.approx(1e-5 * (1 - i / 20_000) * warmup, rel=1e-6)
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys['head'].lr_mult == 10

@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REAL = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'kitti'
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool('prepare/kitti.py')
+
+
+def test_sample_is_prepared_and_reported(tool, sample, tmp_path, capsys):
+    assert tool.main([str(sample), str(tmp_path / 'out'), '--val-count', '8', '--seed', '1']) == 0
+    assert '24 train, 8 val; the raw masks hold label_ids' in capsys.readouterr().out
+    split = json.loads((tmp_path / 'out' / 'split.json').read_text())
+    assert len(split['train']) == 24
+
+
+def test_errors_are_one_line(tool, tmp_path, capsys):
+    assert tool.main([str(tmp_path), str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path}/training/image_2: no PNG files')
+    assert error.count('\n') == 1
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='real KITTI frames are not on this machine')
+def test_real_frames_equal_the_official_table(tool, tmp_path):
+    from cityscapesscripts.helpers.labels import id2label
+
+    assert tool.main([str(REAL), str(tmp_path / 'out'), '--val-count', '1']) == 0
+    for written in (tmp_path / 'out' / 'ann_dir').rglob('*.png'):
+        ids = np.asarray(Image.open(REAL / 'training' / 'semantic' / written.name))
+        expected = np.vectorize(lambda value: id2label[value].trainId)(ids)
+        np.testing.assert_array_equal(np.asarray(Image.open(written)), expected)
