@@ -7,7 +7,7 @@ Run: python tools/train.py configs/quickstart.py
 
 _base_ = ['./_base_/runtime/segmentation.py']
 
-max_iters = 600
+max_iters = 500
 crop_hw = (176, 320)
 data_root = 'data/samples/kitti_seg'
 train_pipeline = [
@@ -106,10 +106,8 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=40),
     dict(type='PolyLR', eta_min=0.0, power=0.9, by_epoch=False, begin=40, end=max_iters),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=200), visualization=dict(draw=True, interval=1)
-)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250), visualization=dict(max_images=8))

@@ -41,6 +41,8 @@ def apply_outputs(cfg: Config, args: argparse.Namespace) -> None:
             raise ValueError('--show-dir: the config has no default_hooks.visualization that could draw')
         cfg.default_hooks.visualization.draw = True
         cfg.visualizer.save_dir = args.show_dir
+        # The backend saves below <save_dir>/vis_data; pictures belong into the folder that was asked for.
+        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend', img_save_dir='..')]
     if args.out_labels:
         if cfg.get('default_scope') != 'mmseg':
             raise ValueError(f'--out-labels is for segmentation; default_scope is {cfg.get("default_scope")!r}')

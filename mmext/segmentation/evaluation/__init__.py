@@ -1,3 +1,4 @@
 from .label_map_hook import LabelMapHook
+from .seg_picture_hook import SegPictureHook
 
-__all__ = ['LabelMapHook']
+__all__ = ['LabelMapHook', 'SegPictureHook']
