@@ -1,5 +1,5 @@
 # AdamW, 1500 iterations of linear warm-up, then polynomial decay to zero. Both factors act from the first iteration
-# on, so the rate at iteration i < 1500 is lr * (1 - i / 20000) * warm-up(i).
+# on, so the rate at iteration i < 1500 is lr * (1 - i / 19999) * warm-up(i).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-5, betas=(0.9, 0.999), weight_decay=0.01),

@@ -7,6 +7,7 @@ instead, which names the file, the value, the number of pixels and what to do.
 Encodings: ``'train_ids'`` (0..18, 255 ignored), ``'label_ids'`` (0..33), ``'colors'`` (RGB of the label table).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,10 +158,10 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
 
     Raises:
         MaskError: about the first faulty mask, with the number of all faulty ones; or when masks that were declared
-            as label ids hold nothing that only label ids can hold, so that they must be trainIds.
+            as label ids hold no value that only label ids have, and read as such would be ignored for the most part.
     """
 
-    def check(pair: tuple[str, str]) -> set[int] | MaskError:
+    def check(pair: tuple[str | Path, str | Path]) -> Counter[int] | MaskError:
         try:
             return _check_pair(*pair, encoding)
         except MaskError as error:
@@ -172,16 +173,18 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
     if errors:
         others = f' ({len(errors)} of {len(pairs)} masks are faulty)' if len(errors) > 1 else ''
         raise MaskError(f'{errors[0]}{others}')
-    values = set().union(*results)
-    if encoding == 'label_ids' and pairs and not values & LABEL_IDS_ONLY:
-        raise MaskError(
-            f'{Path(pairs[0][1]).parent}: no mask holds a value above {len(CLASSES) - 1}, so these are trainIds and '
-            f"not label ids: set label_encoding='train_ids'"
-        )
-    return values
+    counts = sum(results, Counter())
+    if encoding == 'label_ids' and not counts.keys() & LABEL_IDS_ONLY:
+        ignored = sum(count for value, count in counts.items() if LABEL_ID_TO_TRAIN_ID[value] == IGNORE_INDEX)
+        if 2 * ignored > counts.total():
+            raise MaskError(
+                f'{Path(pairs[0][1]).parent}: no mask holds a value above {len(CLASSES) - 1}, and read as label ids '
+                f"{ignored} of {counts.total()} pixels would be ignored; set label_encoding='train_ids'"
+            )
+    return set(counts)
 
 
-def _check_pair(image_path: str, mask_path: str, encoding: str) -> set[int]:
+def _check_pair(image_path: str | Path, mask_path: str | Path, encoding: str) -> Counter[int]:
     mask = read_mask(mask_path)
     try:
         with Image.open(image_path) as image:
@@ -195,4 +198,4 @@ def _check_pair(image_path: str, mask_path: str, encoding: str) -> set[int]:
         )
     counts = value_counts(mask)
     check_values(counts, encoding, mask_path, is_color=mask.ndim == 3)
-    return set(counts)
+    return Counter(counts)

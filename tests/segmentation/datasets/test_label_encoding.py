@@ -114,7 +114,11 @@ def write_pair(folder: Path, mask: np.ndarray, size_hw: tuple[int, int] | None =
         (np.zeros((2, 2, 3), np.uint8), 'train_ids', r'mask\.png: mask has three channels .*PIL mode L'),
         (np.zeros((2, 2), np.uint8), 'colors', r'mask\.png: mask has one channel'),
         (np.full((2, 2, 3), 9, np.uint8), 'colors', r'colour #090909 at 4 pixels'),
-        (np.array([[0, 1]], np.uint8), 'label_ids', r'no mask holds a value above 18, so these are trainIds'),
+        (
+            np.array([[0, 1]], np.uint8),
+            'label_ids',
+            r'no mask holds a value above 18, .* 2 of 2 pixels would be ignored',
+        ),
     ],
 )
 def test_wrong_values_name_file_value_count_and_fix(tmp_path, mask, encoding, message):
@@ -134,6 +138,10 @@ def test_all_faulty_masks_are_counted(tmp_path):
         pairs.append(write_pair(tmp_path / name, np.full((2, 2), 99 if name != 'b' else 0, np.uint8)))
     with pytest.raises(MaskError, match=r'2 of 3 masks are faulty'):
         check_masks(pairs, 'train_ids')
+
+
+def test_label_ids_without_sky_cars_and_trees_are_accepted(tmp_path):
+    assert check_masks([write_pair(tmp_path, np.array([[7, 7, 11, 0]], np.uint8))], 'label_ids') == {0, 7, 11}
 
 
 def test_good_masks_return_their_values(tmp_path):
