@@ -172,6 +172,16 @@ def test_two_processes_learn_what_one_learns(root, tmp_path):
         torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_two_processes_validate_too(root, tmp_path):
+    flags = ['--work-dir', str(tmp_path), '--cfg-options', *SHORT, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    run(root, 'bash', 'tools/dist_train.sh', CONFIG, '2', *flags, PYTHON=sys.executable, PORT='', NNODES='')
+    assert 'mIoU' in scalars(tmp_path)[-1]
+    flags = ['--work-dir', str(tmp_path / 'test'), '--out-labels', str(tmp_path / 'labels')]
+    arguments = [CONFIG, str(tmp_path / 'iter_2.pth'), '2', *flags, '--cfg-options', *SHORT]
+    run(root, 'bash', 'tools/dist_test.sh', *arguments, PYTHON=sys.executable, PORT='', NNODES='')
+    assert len(list((tmp_path / 'labels').glob('*.png'))) == 8
+
+
 def test_label_ids_need_a_folder(load_tool, capsys):
     with pytest.raises(SystemExit):
         load_tool('test.py').parse_args(['c', 'p', '--label-ids'])

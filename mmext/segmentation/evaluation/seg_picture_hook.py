@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
@@ -19,6 +20,7 @@ class SegPictureHook(Hook):
 
     Takes the place of upstream's ``SegVisualizationHook``, which needs about 2 s for a KITTI frame, most of it to
     place text in the segments; here a frame takes a few hundredths of a second and the names stand in a legend.
+    As upstream's, it draws in the first process only: in a distributed run the share of images that this one sees.
 
     Args:
         draw: False switches the hook off.
@@ -47,10 +49,11 @@ class SegPictureHook(Hook):
     def after_test_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
     ) -> None:
-        self._draw(runner, 'test', outputs or (), runner.iter)
+        # `runner.iter` would build the training loop, and with it the training data, which a test need not have.
+        self._draw(runner, 'test', outputs or (), step=0)
 
     def _draw(self, runner, part: str, samples: Sequence, step: int) -> None:
-        if not self.draw:
+        if not self.draw or not is_main_process():
             return
         classes, palette = (runner.visualizer.dataset_meta[key] for key in ('classes', 'palette'))
         for sample in samples:

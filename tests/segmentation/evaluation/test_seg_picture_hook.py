@@ -75,6 +75,21 @@ def test_tests_draw_everything_unless_switched_off(run):
     assert len(drawn) == 10
 
 
+def test_a_test_needs_no_training_data(run):
+    runner, samples, drawn = run
+    del runner.iter  # mmengine's property builds the training loop
+    SegPictureHook().after_test_iter(runner, 0, outputs=samples[:1])
+    assert drawn[0][2] == 0
+
+
+def test_only_the_first_process_draws(run, monkeypatch):
+    runner, samples, drawn = run
+    monkeypatch.setattr('mmext.segmentation.evaluation.seg_picture_hook.is_main_process', lambda: False)
+    runner.visualizer.dataset_meta = None  # what the other processes have
+    SegPictureHook().after_test_iter(runner, 0, outputs=samples)
+    assert drawn == []
+
+
 def test_mix_is_a_share():
     with pytest.raises(ValueError, match=r'mix=1\.5'):
         SegPictureHook(mix=1.5)
