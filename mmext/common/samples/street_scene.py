@@ -37,7 +37,7 @@ VAL_EVERY = 4
 QUOTAS = {
     'bus': (8, 3, 3000),
     'truck': (8, 3, 3000),
-    'motorcycle': (9, 3, 900),
+    'motorcycle': (7, 3, 900),
     'rider': (10, 4, 900),
     'bicycle': (9, 3, 700),
     'traffic light': (11, 4, 500),
@@ -46,7 +46,7 @@ QUOTAS = {
 }
 # sides of the road: counts over both splits; the first half of the list meets the second, so no frame has two railways
 SIDES = {'rail': (7, 3), 'wall': (9, 3), 'fence': (9, 3), 'park': (9, 3), 'town': (14, 4)}
-SIDE_LABELS = {'rail': ('train', 5000), 'wall': ('wall', 2500), 'fence': ('fence', 2000), 'park': ('terrain', 2500)}
+SIDE_LABELS = {'rail': ('train', 2500), 'wall': ('wall', 2500), 'fence': ('fence', 2000), 'park': ('terrain', 2500)}
 ATTEMPTS = 12
 
 
@@ -132,7 +132,7 @@ def add_two_wheelers(street: Street, wanted: frozenset[str]) -> None:
             sign *= -1 if street.kerb(sign) > street.kerb(-sign) else 1
             kerb = street.kerb(sign)
             ends = sorted((sign * (kerb - 0.3), sign * (kerb + street.walk[(sign + 1) // 2] - 0.4)))
-            spot = street.place(tuple(ends), (8.5, 13.5), (0.7, 0.9), 60)
+            spot = street.place(tuple(ends), (9.5, 15.5), (0.7, 0.9), 60)
             if spot:
                 t = street.uniform(0.35, 1.1)
                 make(Pose(canvas, *spot, turn(t if rng.random() < 0.5 else -t)), rng)

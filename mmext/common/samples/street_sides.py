@@ -60,9 +60,9 @@ def build_fence(street: Street, sign: int) -> None:
 
 
 def build_railway(street: Street, sign: int) -> None:
-    """A track with a train that fills much of its visible length, before a distant row of trees and houses."""
-    edge, length = street.edge(sign), street.uniform(26, 42)
-    z = 9 + length / 2 + street.uniform(0, 10)
+    """A track with a train some way ahead, before a distant row of trees and houses."""
+    edge, length = street.edge(sign), street.uniform(24, 34)
+    z = 19 + length / 2 + street.uniform(0, 8)
     for rail in (2.8, 4.2):
         x = street.x(sign * (edge + rail), z)
         corners = [(x + dx, 0.02, at) for dx, at in ((-0.06, 4), (0.06, 4), (0.06, 100), (-0.06, 100))]
