@@ -175,3 +175,17 @@ def test_learning_rate_follows_the_report():
         for scheduler in schedulers:
             scheduler.step()
     assert cfg.optim_wrapper.paramwise_cfg.custom_keys['head'].lr_mult == 10
+
+
+def test_quickstart_weights_are_those_of_its_training_frames():
+    import json
+
+    from mmext.segmentation.datasets.class_statistics import count_classes, masks_of_config
+
+    cfg = Config.fromfile('configs/quickstart.py')
+    statistics, encoding = count_classes(masks_of_config(cfg, 'train'))
+    stored = json.loads(Path(cfg.model.decode_head.loss_decode.class_weight).read_text())
+    assert encoding == 'label_ids'
+    assert stored['pixels'] == list(statistics.pixels)
+    assert stored['files_sha256'] == statistics.files_sha256
+    assert stored['scheme'] == 'log1p'
