@@ -6,7 +6,6 @@ The exit status is 1 if training cannot work. Needs nothing but Python, so it al
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 # it, metadata in the source tree would pass for an installed mmext.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from mmext.common import doctor
+from mmext.common.files import write_json
 
 sys.path.pop()
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     print(doctor.render(versions, found))
     if args.json:
         content = {'ok': ok, 'versions': versions, 'checks': [asdict(check) for check in found]}
-        args.json.write_text(json.dumps(content, indent=2) + '\n')
+        write_json(args.json, content)
     return 0 if ok else 1
 
 

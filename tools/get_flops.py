@@ -34,8 +34,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    from mmext.analysis.flop_report import format_report, to_dict, write_json
+    from mmext.analysis.flop_report import format_report, to_dict
     from mmext.analysis.flops import AnalysisError, count_config
+    from mmext.common.files import write_json
 
     try:
         report = count_config(args.config, args.shape, scope=args.scope, options=args.cfg_options)

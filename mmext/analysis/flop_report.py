@@ -3,12 +3,8 @@
 Units: one MAC is one multiply-add; FLOPs are 2 x MAC; G is 1e9, M is 1e6.
 """
 
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -108,18 +104,6 @@ def to_dict(report: FlopReport, depth: int = 1) -> dict[str, Any]:
         'not_called': list(report.not_called),
         'notes': list(report.notes),
     }
-
-
-def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        unfinished.write_text(json.dumps(content, indent=2) + '\n')
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def format_report(report: FlopReport, depth: int = 1, width: int = 110) -> str:

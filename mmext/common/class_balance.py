@@ -11,12 +11,13 @@ normalised. `ClassStatistics.absent` names such classes; the JSON file repeats t
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+from mmext.common.files import write_json
 
 FORMULAS = {
     'log1p': 'w_c = 1 / ln(1 + n_c), scaled to sum to C',
@@ -145,14 +146,7 @@ def write_class_balance(path: str | Path, statistics: ClassStatistics, scheme: s
         **asdict(statistics),
         'weights': [float(weight) for weight in weights],
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_json(path, content)
 
 
 def read_class_statistics(path: str | Path) -> ClassStatistics:

@@ -7,6 +7,8 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmext.common.files import replacing
+
 
 def class_distribution_figure(
     names: Sequence[str],
@@ -64,8 +66,8 @@ def class_distribution_figure(
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 120) -> None:
     """Write the figure; the folder is created. The format follows the suffix."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=dpi, format=Path(path).suffix.removeprefix('.'))
 
 
 def _short_count(count: int) -> str:

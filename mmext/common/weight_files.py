@@ -17,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from mmext.common.files import replacing
+
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 SAFETENSORS_SUFFIX = '.safetensors'
 # Training frameworks put the weights under one of these keys, beside optimiser state and settings.
@@ -78,19 +80,14 @@ def write_state_dict(path: str | Path, state_dict: Mapping[str, Tensor], meta: M
         raise WeightsError(f'{path}: cannot tell the format from the suffix {path.suffix!r}. Fix: use one of {known}.')
     # Copies: a view would drag its whole storage into a torch file, and safetensors refuses shared storage.
     tensors = OrderedDict((name, tensor.detach().cpu().contiguous().clone()) for name, tensor in state_dict.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as unfinished:
         if path.suffix == SAFETENSORS_SUFFIX:
             # Not save_file: it makes files that only their owner can read.
-            temporary.write_bytes(save(tensors, metadata={'format': 'pt', 'meta': json.dumps(meta or {})}))
+            unfinished.write_bytes(save(tensors, metadata={'format': 'pt', 'meta': json.dumps(meta or {})}))
         else:
-            torch.save({'state_dict': tensors, 'meta': dict(meta or {})}, temporary)
-        with temporary.open('rb+') as file:
+            torch.save({'state_dict': tensors, 'meta': dict(meta or {})}, unfinished)
+        with unfinished.open('rb+') as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: Path) -> Mapping:

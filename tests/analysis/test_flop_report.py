@@ -11,8 +11,8 @@ from mmext.analysis.flop_report import (
     format_report,
     rows_at_depth,
     to_dict,
-    write_json,
 )
+from mmext.common.files import write_json
 
 
 @pytest.fixture

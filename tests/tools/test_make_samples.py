@@ -58,7 +58,7 @@ def test_rendered_frames_have_the_same_bytes_twice(monkeypatch: pytest.MonkeyPat
 def test_replaces_its_own_output_and_sweeps_up_after_a_killed_run(tool, quick_frames, tmp_path: Path) -> None:
     assert tool.main(['--out', str(tmp_path), '--seed', '1']) == 0
     before = contents(tmp_path)
-    part = tmp_path / 'kitti_seg/training/image_2/000003_10.png.part'
+    part = tmp_path / 'kitti_seg/training/image_2/.000003_10.png.77.part'
     part.write_bytes(b'half')
     assert tool.main(['--out', str(tmp_path), '--seed', '2']) == 0
     after = contents(tmp_path)

@@ -6,7 +6,6 @@ python tools/benchmarks/losses.py [--shape 4 19 368 368] [--repeats 11] [--devic
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from mmext.common.files import write_json
 from mmext.segmentation.models.losses.class_balanced_loss import ClassBalancedLoss
 from mmext.segmentation.models.losses.ohem_balanced_loss import (
     OhemBalancedLoss,
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f'  {"agrees" if agrees else "DIFFERS"}: {name}')
         print(f'  ratio: {OURS} is {ratio:.2f} times as fast as {UPSTREAM}')
     if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        write_json(args.json, report)
     return 0 if all(all(case['agreements'].values()) for case in report['cases'].values()) else 1
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmext.common.files import write_text
 from mmext.common.weight_conversion import WeightsError, read_state_dict, write_state_dict
 from mmext.segmentation.converters.mit import convert_mit
 from mmext.segmentation.converters.mit_sizes import ARCHS
@@ -45,7 +46,7 @@ def convert(args: argparse.Namespace, console: Console) -> None:
     console.print(report.table())
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
-        args.report.write_text(report.to_json())
+        write_text(args.report, report.to_json())
     if not report.ok:
         raise WeightsError(report.error(str(args.src)))
     if args.arch == 'auto' and report.arch not in ARCHS:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmext.common.samples.palette_png import reduce_colours, write_png, write_text
+from mmext.common.files import UNFINISHED, write_text
+from mmext.common.samples.palette_png import reduce_colours, write_png
 from mmext.common.samples.street_scene import FRAME_COUNT, render_frame, split_of
 
 COLOURS = 112
@@ -42,9 +43,8 @@ def check_folder(out: Path, names: list[str]) -> None:
     """Raises FileExistsError when ``out`` holds anything else than the files it is to receive."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f'{out} is a file: name a folder with --out')
-    allowed = {*names, *(name + '.part' for name in names)}
     for path in sorted(out.rglob('*')) if out.exists() else []:
-        if not path.is_dir() and path.relative_to(out).as_posix() not in allowed:
+        if not path.is_dir() and path.relative_to(out).as_posix() not in names and not path.match(UNFINISHED):
             raise FileExistsError(f'{path} does not belong to this sample: move it away or choose another --out')
 
 
@@ -71,6 +71,5 @@ def write_kitti_seg(out: Path, seed: int) -> Iterator[tuple[int, int]]:
         write_text(out / f'{split}.txt', '\n'.join(lines) + '\n')
     counts = {split: len(lines) for split, lines in stems.items()}
     write_text(out / 'README.md', README.format(colours=COLOURS, seed=seed, **counts))
-    for name in names:
-        # what a killed run left behind
-        (out / f'{name}.part').unlink(missing_ok=True)
+    for leftover in out.rglob(UNFINISHED):
+        leftover.unlink()

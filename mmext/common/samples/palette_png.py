@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmext.common.files import replacing
+
 
 def choose_palette(colours: np.ndarray, weights: np.ndarray, count: int, rounds: int = 6) -> np.ndarray:
     """Weighted k-means from a greedy farthest-point start.
@@ -65,14 +67,5 @@ def write_png(path: Path, pixels: np.ndarray, palette: np.ndarray | None = None)
     picture = Image.fromarray(pixels)
     if palette is not None:
         picture.putpalette(palette.tobytes())
-    part = path.with_name(path.name + '.part')
-    with part.open('wb') as stream:
-        picture.save(stream, format='PNG', optimize=True)
-    part.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 text file with Unix line ends; atomic."""
-    part = path.with_name(path.name + '.part')
-    part.write_bytes(text.encode())
-    part.replace(path)
+    with replacing(path) as unfinished:
+        picture.save(unfinished, format='PNG', optimize=True)

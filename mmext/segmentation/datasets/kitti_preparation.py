@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rich.progress import track
 
+from mmext.common.files import replacing, write_text
+
 from ..evaluation.label_map_hook import write_label_image
 from .label_encoding import MaskError, check_masks, detect_encoding, read_mask, to_train_ids
 
@@ -130,16 +132,12 @@ def _claim(out: Path, split: KITTISplit) -> None:
     for kind in ('img_dir', 'ann_dir'):
         for part in ('train', 'val'):
             (out / kind / part).mkdir(parents=True, exist_ok=True)
-    temporary = out / f'.{MANIFEST}.part'
-    temporary.write_text(content)
-    temporary.replace(manifest)
+    write_text(manifest, content)
 
 
 def _place(source: Path, target: Path, copy: bool) -> None:
-    temporary = target.with_name(f'.{target.name}.part')
-    temporary.unlink(missing_ok=True)
-    if copy:
-        shutil.copyfile(source, temporary)
-    else:
-        temporary.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))
-    temporary.replace(target)
+    with replacing(target) as unfinished:
+        if copy:
+            shutil.copyfile(source, unfinished)
+        else:
+            unfinished.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))

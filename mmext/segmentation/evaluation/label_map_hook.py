@@ -8,6 +8,8 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from PIL import Image
 
+from mmext.common.files import replacing
+
 from ..datasets.label_maps import CLASSES, to_label_ids
 
 
@@ -57,7 +59,6 @@ class LabelMapHook(Hook):
 
 
 def write_label_image(path: Path, labels: np.ndarray) -> None:
-    """Labels (H, W), uint8 -> one-channel PNG; written under a temporary name first."""
-    temporary = path.with_name(f'.{path.name}.part')
-    Image.fromarray(labels).save(temporary, format='PNG')
-    temporary.replace(path)
+    """Labels (H, W), uint8 -> one-channel PNG, whole or not at all."""
+    with replacing(path) as unfinished:
+        Image.fromarray(labels).save(unfinished, format='PNG')
