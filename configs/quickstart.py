@@ -109,5 +109,6 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250), visualization=dict(max_images=8))

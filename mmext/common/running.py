@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -35,10 +36,16 @@ def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None
 
 
 def enable_amp(cfg: Config) -> None:
-    """Switch the optimiser wrapper to automatic mixed precision with a dynamic loss scale."""
+    """Switch the optimiser wrapper to automatic mixed precision with a dynamic loss scale.
+
+    Raises:
+        ValueError: another wrapper than upstream's plain one, or no GPU, which mmengine's wrapper demands.
+    """
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp: optim_wrapper has type {kind}; only OptimWrapper can be switched to AmpOptimWrapper')
+    if get_device() in ('cpu', 'mps'):
+        raise ValueError(f'--amp: mixed precision needs a GPU, this machine has {get_device()} only; omit the flag')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 

@@ -33,7 +33,8 @@ def test_unknown_config_names_similar_ones(in_root):
         running.load_config('nothing_like_it.py')
 
 
-def test_amp_keeps_a_loss_scale_that_is_set():
+def test_amp_keeps_a_loss_scale_that_is_set(monkeypatch):
+    monkeypatch.setattr(running, 'get_device', lambda: 'cuda')
     cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
     running.enable_amp(cfg)
     assert cfg.optim_wrapper.to_dict() == {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}
@@ -42,6 +43,12 @@ def test_amp_keeps_a_loss_scale_that_is_set():
     assert cfg.optim_wrapper.loss_scale == 512.0
     with pytest.raises(ValueError, match='type Other'):
         running.enable_amp(Config(dict(optim_wrapper=dict(type='Other'))))
+
+
+def test_amp_without_a_gpu_says_so(monkeypatch):
+    monkeypatch.setattr(running, 'get_device', lambda: 'cpu')
+    with pytest.raises(ValueError, match='needs a GPU, this machine has cpu only'):
+        running.enable_amp(Config(dict(optim_wrapper=dict(type='OptimWrapper'))))
 
 
 def test_auto_scale_lr_needs_a_base():

@@ -195,3 +195,25 @@ def test_missing_files_are_named(load_tool, in_root):
         load_tool('train.py').main(
             ['configs/segmentation/segformer/segformer_mit-b0-in1k-pre_1xb8-20k_kitti-368x368.py']
         )
+
+
+def test_upstreams_own_scripts_run_the_quickstart(root, tmp_path):
+    import mmseg
+
+    scripts = Path(mmseg.__file__).parent / '.mim' / 'tools'
+    options = ['--cfg-options', *SHORT, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    run(root, sys.executable, str(scripts / 'train.py'), CONFIG, '--work-dir', str(tmp_path), *options)
+    command = [sys.executable, str(scripts / 'test.py'), CONFIG, str(tmp_path / 'iter_2.pth')]
+    run(root, *command, '--work-dir', str(tmp_path / 'test'), '--show-dir', str(tmp_path / 'shown'), *options)
+    assert len(list((tmp_path / 'shown').rglob('*.png'))) == 8
+
+
+def test_same_seed_gives_the_same_weights(root, tmp_path):
+    options = [*SHORT, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    weights = []
+    for name in 'ab':
+        command = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', str(tmp_path / name), '--seed', '3']
+        run(root, *command, '--deterministic', '--auto-scale-lr', '--cfg-options', *options)
+        checkpoint = torch.load(tmp_path / name / 'iter_2.pth', weights_only=False, map_location='cpu')
+        weights.append(checkpoint['state_dict'])
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
