@@ -14,7 +14,7 @@ import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 
 def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None = None) -> Config:
@@ -61,16 +61,20 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
-    """``'auto'`` resumes from the newest checkpoint of the work dir (or starts anew), a path from that checkpoint."""
+    """Go on from a checkpoint: a path, or with ``'auto'`` the newest one of the work dir; none there starts anew.
+
+    Whoever goes on needs no pretrained weights any more; whoever starts anew does.
+    """
     if resume is None:
         return
-    cfg.resume = True
-    if resume != 'auto':
-        if not Path(resume).is_file():
-            raise FileNotFoundError(f'{resume}: no such checkpoint; --resume without a path takes the newest one')
-        cfg.load_from = resume
-    else:
-        cfg.load_from = None
+    if resume == 'auto':
+        resume = find_latest_checkpoint(cfg.work_dir)
+        if resume is None:
+            return
+    elif not Path(resume).is_file():
+        raise FileNotFoundError(f'{resume}: no such checkpoint; --resume without a path takes the newest one')
+    cfg.resume, cfg.load_from = True, resume
+    drop_pretrained(cfg)
 
 
 def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:

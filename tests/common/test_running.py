@@ -60,14 +60,22 @@ def test_auto_scale_lr_needs_a_base():
 
 
 def test_resume_from_newest_and_from_path(tmp_path):
-    checkpoint = write(tmp_path / 'iter_2.pth')
-    cfg = Config(dict(load_from='pretrained.pth'))
+    def settings() -> Config:
+        return Config(dict(load_from='pretrained.pth', work_dir=str(tmp_path), model=MODEL))
+
+    cfg = settings()
     running.set_resume(cfg, None)
     assert 'resume' not in cfg
     running.set_resume(cfg, 'auto')
-    assert (cfg.resume, cfg.load_from) == (True, None)
+    assert ('resume' in cfg, cfg.load_from) == (False, 'pretrained.pth'), 'a first start keeps its initial weights'
+    checkpoint = write(tmp_path / 'iter_2.pth')
+    write(tmp_path / 'last_checkpoint', checkpoint)
+    running.set_resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, checkpoint)
+    assert list(running.local_weights(cfg)) == [checkpoint]
+    cfg = settings()
     running.set_resume(cfg, checkpoint)
-    assert cfg.load_from == checkpoint
+    assert (cfg.resume, cfg.load_from) == (True, checkpoint)
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         running.set_resume(cfg, 'none.pth')
 

@@ -1,7 +1,7 @@
 """Renders the small data sets that ship with the project, so that every recipe can be tried without a download.
 
 python tools/prepare/make_samples.py                      # all sets into data/samples
-python tools/prepare/make_samples.py --only kitti_seg --out /tmp/samples --seed 1
+python tools/prepare/make_samples.py --only kitti_seg --out work_dirs/samples --seed 1
 """
 
 import argparse
