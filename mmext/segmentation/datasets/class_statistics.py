@@ -21,7 +21,14 @@ from rich.table import Table
 
 from mmext.common.class_balance import ClassStatistics
 
-from .label_encoding import LABEL_IDS_ONLY, MaskError, check_values, read_mask, value_counts
+from .label_encoding import (
+    MaskError,
+    check_values,
+    common_encoding,
+    guess_encoding_of_values,
+    read_mask,
+    value_counts,
+)
 from .label_maps import CLASSES, COLOR_TO_TRAIN_ID, IGNORE_INDEX, LABEL_ID_TO_TRAIN_ID, PALETTE
 
 LOADERS = ('LoadAnnotations', 'LoadLabelMap')
@@ -200,31 +207,12 @@ def count_classes(source: MaskSource, workers: int = 2, progress: bool = False) 
         )
     if not source.guess_encoding:
         return tabulate(masks, source.class_names, source.ignore_index), 'class indices'
-    encoding = common_encoding(masks)
+    guesses = (guess_encoding_of_values(mask.values, mask.is_color) for mask in masks)
+    encoding = common_encoding([mask.path for mask in masks], guesses)
     to_class = {'label_ids': LABEL_ID_TO_TRAIN_ID, 'colors': COLOR_TO_TRAIN_ID, 'train_ids': range(256)}[encoding]
     for mask in masks:
         check_values(mask.values, encoding, mask.path, mask.is_color)
     return tabulate(masks, source.class_names, source.ignore_index, to_class), encoding
-
-
-def common_encoding(masks: Sequence[MaskCounts]) -> str:
-    """The one encoding that all masks share, as `label_encoding.detect_encoding` but from counts already taken.
-
-    Raises:
-        MaskError: two masks contradict each other.
-    """
-    first: dict[str, str] = {}
-    for mask in masks:
-        if mask.is_color:
-            first.setdefault('colors', mask.path)
-        elif IGNORE_INDEX in mask.values:
-            first.setdefault('train_ids', mask.path)
-        elif mask.values.keys() & LABEL_IDS_ONLY:
-            first.setdefault('label_ids', mask.path)
-    if len(first) > 1:
-        listed = ', '.join(f'{path}: {encoding}' for encoding, path in first.items())
-        raise MaskError(f'masks of different encodings in one folder ({listed}); count them apart or convert them')
-    return next(iter(first), 'train_ids')
 
 
 def tabulate(

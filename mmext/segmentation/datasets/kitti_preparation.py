@@ -17,8 +17,7 @@ from rich.progress import track
 
 from mmext.common.files import replacing, write_text
 
-from ..evaluation.label_map_hook import write_label_image
-from .label_encoding import MaskError, check_masks, detect_encoding, read_mask, to_train_ids
+from .label_encoding import MaskError, check_masks, detect_encoding, read_mask, to_train_ids, write_mask
 
 MANIFEST = 'split.json'
 # The stereo benchmark puts the frame one tick later beside each labelled one; it has no labels.
@@ -116,7 +115,7 @@ def prepare_kitti(
     for part, stem in track(jobs, description='Preparing'):
         image, mask = pairs[stem]
         _place(image, out / 'img_dir' / part / image.name, copy)
-        write_label_image(out / 'ann_dir' / part / mask.name, to_train_ids(read_mask(mask), encoding, mask))
+        write_mask(out / 'ann_dir' / part / mask.name, to_train_ids(read_mask(mask), encoding, mask))
     return split
 
 

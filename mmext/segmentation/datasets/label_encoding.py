@@ -8,12 +8,14 @@ Encodings: ``'train_ids'`` (0..18, 255 ignored), ``'label_ids'`` (0..33), ``'col
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from mmext.common.files import replacing
 
 from .label_maps import CLASSES, COLOR_TO_TRAIN_ID, IGNORE_INDEX, LABEL_ID_TO_TRAIN_ID, MAX_LABEL_ID
 
@@ -51,6 +53,12 @@ def read_mask(path: str | Path) -> np.ndarray:
     if mode == 'RGBA' and (values[..., 3] == 255).all():
         return values[..., :3]
     raise MaskError(f'{path}: mask has mode {mode}; save it as an 8-bit image with one channel (PIL mode L)')
+
+
+def write_mask(path: str | Path, labels: np.ndarray) -> None:
+    """Labels (H, W), uint8 -> one-channel PNG, whole or not at all."""
+    with replacing(path) as unfinished:
+        Image.fromarray(labels).save(unfinished, format='PNG')
 
 
 def value_counts(mask: np.ndarray) -> dict[int, int]:
@@ -121,12 +129,16 @@ def to_train_ids(mask: np.ndarray, encoding: str, path: str | Path = 'mask') -> 
 
 def guess_encoding(mask: np.ndarray) -> str | None:
     """The encoding that one mask must have, or None where both ids and trainIds are possible (only values 0..18)."""
-    if mask.ndim == 3:
+    return guess_encoding_of_values(value_counts(mask).keys() if mask.ndim == 2 else (), is_color=mask.ndim == 3)
+
+
+def guess_encoding_of_values(values: Collection[int], is_color: bool) -> str | None:
+    """As `guess_encoding`, from the values of a mask that were taken before."""
+    if is_color:
         return 'colors'
-    values = value_counts(mask).keys()
     if IGNORE_INDEX in values:
         return 'train_ids'
-    return 'label_ids' if values & LABEL_IDS_ONLY else None
+    return None if LABEL_IDS_ONLY.isdisjoint(values) else 'label_ids'
 
 
 def detect_encoding(paths: Sequence[str | Path], workers: int = 2) -> str:
@@ -139,7 +151,15 @@ def detect_encoding(paths: Sequence[str | Path], workers: int = 2) -> str:
         MaskError: two masks contradict each other, or a value belongs to no encoding.
     """
     with ThreadPoolExecutor(workers) as pool:
-        guesses = list(pool.map(lambda path: guess_encoding(read_mask(path)), paths))
+        return common_encoding(paths, pool.map(lambda path: guess_encoding(read_mask(path)), paths))
+
+
+def common_encoding(paths: Iterable[str | Path], guesses: Iterable[str | None]) -> str:
+    """What `detect_encoding` settles, from the guess about each mask.
+
+    Raises:
+        MaskError: two masks contradict each other.
+    """
     first: dict[str, str | Path] = {}
     for path, guess in zip(paths, guesses, strict=True):
         if guess is not None:

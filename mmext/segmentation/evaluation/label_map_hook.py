@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
-from PIL import Image
 
-from mmext.common.files import replacing
-
+from ..datasets.label_encoding import write_mask
 from ..datasets.label_maps import CLASSES, to_label_ids
 
 
@@ -55,10 +53,4 @@ class LabelMapHook(Hook):
         stem = Path(image_path).stem
         if self._sources.setdefault(stem, image_path) != image_path:
             raise ValueError(f'{image_path} and {self._sources[stem]} would both be written to {stem}.png')
-        write_label_image(self.out_dir / f'{stem}.png', labels)
-
-
-def write_label_image(path: Path, labels: np.ndarray) -> None:
-    """Labels (H, W), uint8 -> one-channel PNG, whole or not at all."""
-    with replacing(path) as unfinished:
-        Image.fromarray(labels).save(unfinished, format='PNG')
+        write_mask(self.out_dir / f'{stem}.png', labels)
