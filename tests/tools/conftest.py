@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def load_tool(root: Path) -> Callable[[str], ModuleType]:
     """Import a script of ``tools/`` by its path below that folder."""
 

@@ -1,17 +1,11 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def main():
-    path = Path(__file__).parents[2] / 'tools/benchmarks/losses.py'
-    spec = importlib.util.spec_from_file_location('benchmark_losses_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('benchmarks/losses.py').main
 
 
 def test_prints_agreement_and_ratio(main, tmp_path, capsys):

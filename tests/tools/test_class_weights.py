@@ -15,13 +15,8 @@ REAL_FRAMES = ROOT.parent / 'shared' / 'data' / 'kitti' / 'training' / 'semantic
 
 
 @pytest.fixture(scope='module')
-def main():
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location('class_weights_tool', ROOT / 'tools/analysis/class_weights.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main(load_tool):
+    return load_tool('analysis/class_weights.py').main
 
 
 @pytest.fixture

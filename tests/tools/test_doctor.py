@@ -1,6 +1,5 @@
 """tools/doctor.py as a user calls it, in this environment and in one with nothing installed."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,12 +15,9 @@ TOOL = ROOT / 'tools' / 'doctor.py'
 
 
 @pytest.fixture
-def tool(monkeypatch):
+def tool(monkeypatch, load_tool):
     monkeypatch.setattr(sys, 'path', list(sys.path))
-    spec = importlib.util.spec_from_file_location('doctor_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('doctor.py')
 
 
 @pytest.mark.slow

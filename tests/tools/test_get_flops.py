@@ -1,18 +1,13 @@
 """The tool, called as a user calls it."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('get_flops', Path(__file__).parents[2] / 'tools' / 'get_flops.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('get_flops.py')
 
 
 CONFIG = """

@@ -1,6 +1,5 @@
 """make_samples: writes the listed files, over its own earlier output only."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,10 @@ from PIL import Image
 
 from mmext.common.samples import kitti_seg
 
-TOOL = Path(__file__).parents[2] / 'tools/prepare/make_samples.py'
-
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('make_samples', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('prepare/make_samples.py')
 
 
 @pytest.fixture
