@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,3 +25,35 @@ def small_kitti(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     out = tmp_path_factory.mktemp('data') / 'kitti_seg'
     prepare_kitti(raw, out, val_count=1)
     return out
+
+
+@pytest.fixture(scope='session')
+def small_cityscapes(tmp_path_factory: pytest.TempPathFactory, small_kitti: Path) -> Path:
+    """The frames of `small_kitti` in the layout of Cityscapes, all of one city."""
+    root = tmp_path_factory.mktemp('data') / 'cityscapes'
+    for part in ('train', 'val'):
+        for folder, source, suffix in (
+            ('leftImg8bit', 'img_dir', 'leftImg8bit'),
+            ('gtFine', 'ann_dir', 'gtFine_labelTrainIds'),
+        ):
+            target = root / folder / part / 'town'
+            target.mkdir(parents=True)
+            for file in (small_kitti / source / part).glob('*.png'):
+                shutil.copy(file, target / f'{file.stem}_{suffix}.png')
+    return root
+
+
+@pytest.fixture(scope='session')
+def small_data(small_kitti: Path, small_cityscapes: Path) -> Callable[[str, str], dict]:
+    """From the type of a data set and a part of it to the settings that make it read two small frames."""
+
+    def settings(kind: str, part: str) -> dict:
+        if kind == 'KITTISegDataset':
+            folders = dict(img_path=f'img_dir/{part}', seg_map_path=f'ann_dir/{part}')
+            return dict(data_root=str(small_kitti), ann_file='', label_encoding='train_ids', data_prefix=folders)
+        if kind == 'CityscapesDataset':
+            folders = dict(img_path=f'leftImg8bit/{part}', seg_map_path=f'gtFine/{part}')
+            return dict(data_root=str(small_cityscapes), ann_file='', data_prefix=folders)
+        raise KeyError(f'{kind}: no small data set of this type; add one here')
+
+    return settings
