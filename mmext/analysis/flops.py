@@ -31,7 +31,8 @@ from mmext.analysis.model_from_config import AnalysisError, build_model, input_s
 
 __all__ = ['AnalysisError', 'FlopReport', 'ModuleCount', 'count_call', 'count_config', 'count_flops', 'format_report']
 
-_TRAINING_ONLY = ('auxiliary_head',)
+# Parts of a model that a test need not call; a context may need the head's auxiliary classifier, though.
+_TRAINING_ONLY = ('auxiliary_head', 'decode_head.auxiliary', 'distill_projections')
 # Graph nodes that hide operators; all other prim:: nodes are bookkeeping of the tracer.
 _OPAQUE_NODES = frozenset({'prim::PythonOp', 'prim::CallFunction', 'prim::CallMethod', 'prim::If', 'prim::Loop'})
 
@@ -165,7 +166,8 @@ def count_call(
         macs=macs[''],
         params=params[''],
         params_trainable=trainable,
-        params_inference=params[''] - sum(params.get(name, 0) for name in _TRAINING_ONLY),
+        params_inference=params['']
+        - sum(params.get(name, 0) for name in _TRAINING_ONLY if f'model.{name}' in analysis.uncalled_modules()),
         by_operator=operators,
         modules=modules,
         zero_by_convention=dict(analysis.zero_ops.most_common()),

@@ -73,6 +73,27 @@ def test_auxiliary_head_adds_parameters_and_no_macs():
     assert not both.not_called
 
 
+@pytest.mark.parametrize(('context', 'needed'), [('PyramidPooling', False), ('ObjectContext', True)])
+def test_classifier_within_the_head_counts_where_a_test_calls_it(context, needed):
+    import mmext.segmentation  # noqa: F401
+
+    head = {
+        'type': 'ContextHead',
+        'context': {'type': context},
+        'auxiliary': {'in_channels': 40, 'in_index': 2},
+        'in_channels': 64,
+        'in_index': 3,
+        'channels': 16,
+        'num_classes': 19,
+    }
+    model = segformer(8, [1, 1, 1, 1], 16)
+    model.decode_head = build('mmseg', **head).eval()
+    report = count_flops(model, (64, 96), toolbox='mmseg')
+    classifier = sum(value.numel() for value in model.decode_head.auxiliary.parameters())
+    assert report.params - report.params_inference == (0 if needed else classifier)
+    assert not report.not_called
+
+
 def test_backbone_scope_is_the_backbone_row():
     model = segformer(8, [1, 1, 1, 1], 16)
     whole = count_flops(model, (64, 96), toolbox='mmseg')
