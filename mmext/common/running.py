@@ -74,7 +74,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     elif not Path(resume).is_file():
         raise FileNotFoundError(f'{resume}: no such checkpoint; --resume without a path takes the newest one')
     cfg.resume, cfg.load_from = True, resume
-    drop_pretrained(cfg)
+    drop_pretrained(cfg, teacher=False)
 
 
 def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
@@ -93,8 +93,11 @@ def local_weights(cfg: Config) -> Iterator[str]:
         if isinstance(node, dict):
             if node.get('type') == 'Pretrained' and node.get('checkpoint'):
                 yield node['checkpoint']
-            for value in node.values():
-                yield from walk(value)
+            for key, value in node.items():
+                if key == 'teacher_checkpoint':
+                    yield value
+                elif key != 'teacher':  # its initial weights are not read: its checkpoint holds all
+                    yield from walk(value)
         elif isinstance(node, (list, tuple)):
             for value in node:
                 yield from walk(value)
@@ -109,8 +112,11 @@ def check_weights(cfg: Config) -> None:
     Raises:
         FileNotFoundError: names the file and where its address stands.
     """
+    model = cfg.get('model', {})
     for path in local_weights(cfg):
-        if not Path(path).is_file():
+        if path == model.get('teacher_checkpoint'):
+            check_teacher(path, model.teacher)
+        elif not Path(path).is_file():
             raise FileNotFoundError(
                 f'{path}: weights are missing; metafile.yml beside the config names their source, '
                 f'tools/prepare/convert_*.py convert them. To train from scratch instead: '
@@ -118,8 +124,28 @@ def check_weights(cfg: Config) -> None:
             )
 
 
-def drop_pretrained(cfg: Config) -> None:
-    """Remove pretrained weights from the model's settings: a checkpoint with all weights is loaded after building."""
+def check_teacher(checkpoint: str, teacher: Any) -> None:
+    """Raise if the checkpoint of a distiller's teacher is not there.
+
+    Raises:
+        FileNotFoundError: names the file and how to get it.
+    """
+    if not Path(checkpoint).is_file():
+        config = teacher if isinstance(teacher, str) else '<config of the teacher>'
+        raise FileNotFoundError(
+            f'{checkpoint}: the checkpoint of the teacher is missing; train it first: python tools/train.py {config}; '
+            f'or name another file: --cfg-options model.teacher_checkpoint=FILE'
+        )
+
+
+def drop_pretrained(cfg: Config, teacher: bool = True) -> None:
+    """Remove pretrained weights from the model's settings: a checkpoint with all weights is loaded after building.
+
+    Args:
+        cfg: Changed in place.
+        teacher: Also those of a distiller's teacher, which then has random weights if it is built at all. A training
+            that goes on needs them: no checkpoint of the student holds them.
+    """
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
@@ -127,6 +153,8 @@ def drop_pretrained(cfg: Config) -> None:
                 node['init_cfg'] = None
             if 'pretrained' in node:
                 node['pretrained'] = None
+            if teacher and 'teacher_checkpoint' in node:
+                node['teacher_checkpoint'] = None
             for value in node.values():
                 walk(value)
         elif isinstance(node, (list, tuple)):

@@ -163,3 +163,38 @@ def test_no_launcher_changes_nothing():
     cfg = Config(dict(sync_bn='torch'))
     running.set_launcher(cfg, 'none')
     assert cfg.to_dict() == {'sync_bn': 'torch', 'launcher': 'none'}
+
+
+TEACHER = 'configs/teacher.py'
+
+
+def distillation(teacher) -> Config:
+    """A distiller whose student starts from mit.pth and whose teacher was trained into teacher.pth."""
+    student = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mit.pth')))
+    return Config(dict(model=dict(student=student, teacher=teacher, teacher_checkpoint='teacher.pth')))
+
+
+@pytest.mark.parametrize('teacher', [TEACHER, MODEL])
+def test_weights_of_a_distillation_are_the_students_and_one_file_of_the_teacher(teacher):
+    assert sorted(running.local_weights(distillation(teacher))) == ['mit.pth', 'teacher.pth']
+
+
+@pytest.mark.parametrize(('teacher', 'command'), [(TEACHER, TEACHER), (MODEL, '<config of the teacher>')])
+def test_missing_teacher_says_how_to_train_it(teacher, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'mit.pth').touch()
+    with pytest.raises(FileNotFoundError, match=rf'teacher\.pth: .*train it first: python tools/train\.py {command};'):
+        running.check_weights(distillation(teacher))
+    (tmp_path / 'teacher.pth').touch()
+    running.check_weights(distillation(teacher))
+
+
+def test_resuming_keeps_the_teacher_and_drops_the_rest(tmp_path):
+    cfg = distillation(TEACHER)
+    cfg.work_dir = str(tmp_path)
+    checkpoint = write(tmp_path / 'iter_2.pth')
+    running.set_resume(cfg, checkpoint)
+    assert list(running.local_weights(cfg)) == ['teacher.pth', checkpoint]
+    running.drop_pretrained(cfg)
+    assert cfg.model.teacher_checkpoint is None
+    assert list(running.local_weights(cfg)) == [checkpoint]

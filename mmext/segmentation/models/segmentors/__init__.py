@@ -1,0 +1,3 @@
+from .channel_wise_distiller import ChannelWiseDistiller
+
+__all__ = ['ChannelWiseDistiller']
