@@ -82,9 +82,11 @@ def test_wheel_from_sdist_ships_every_recipe_and_tool(project, unpacked_wheel):
 
 
 def test_wheel_ships_every_module_and_the_licence(project, unpacked_wheel):
-    modules = {str(path.relative_to(project)) for path in (project / 'mmext').rglob('*.py')}
-    found = {str(path.relative_to(unpacked_wheel)) for path in (unpacked_wheel / 'mmext').rglob('*.py')}
-    assert modules <= found
+    """Modules, and the data that modules read."""
+    files = [path for path in (project / 'mmext').rglob('*') if path.suffix in ('.py', '.yml')]
+    assert {'.py', '.yml'} == {path.suffix for path in files}
+    missing = [path for path in files if not (unpacked_wheel / path.relative_to(project)).is_file()]
+    assert not missing
     licences = list(unpacked_wheel.glob('mmext-*.dist-info/licenses/LICENSE'))
     assert [path.read_text() for path in licences] == [(ROOT / 'LICENSE').read_text()]
 
