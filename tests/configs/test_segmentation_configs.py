@@ -2,13 +2,12 @@
 
 import ast
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmext.common.running import drop_pretrained, local_weights
+from mmext.common.running import local_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = sorted(
@@ -36,50 +35,11 @@ FOLDERS = {
 pytestmark = pytest.mark.usefixtures('in_root')
 
 
-def shrink(cfg: Config, small_data: Callable[[str, str], dict], work_dir: Path) -> Config:
-    """The same recipe on 160 x 240 frames: one iteration, one validation image, nothing downloaded or kept."""
-    drop_pretrained(cfg)
-    for part in ('train', 'val', 'test'):
-        loader = cfg[f'{part}_dataloader']
-        loader.dataset.update(small_data(loader.dataset.type, 'train' if part == 'train' else 'val'))
-        shrink_pipeline(loader.dataset.pipeline)
-    shrink_pipeline(cfg.tta_pipeline)
-    cfg.train_dataloader.batch_size = 2
-    cfg.model.data_preprocessor.size = (64, 96)
-    # An epoch of the two training frames is one iteration.
-    cfg.train_cfg = (
-        dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
-        if cfg.train_cfg.type == 'EpochBasedTrainLoop'
-        else dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
-    )
-    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
-    cfg.work_dir, cfg.load_from = str(work_dir), None
-    cfg.experiment_name = work_dir.name
-    cfg.visualizer.update(name=work_dir.name, vis_backends=[dict(type='LocalVisBackend')])
-    return cfg
-
-
-def shrink_pipeline(pipeline: list) -> None:
-    for step in pipeline:
-        if isinstance(step, list):
-            shrink_pipeline(step)
-        elif step.type == 'TestTimeAug':
-            shrink_pipeline(step.transforms)
-        elif step.type == 'RandomCrop':
-            step.crop_size = (64, 96)
-        elif step.type == 'Resize':
-            step.scale = tuple(side // 4 for side in step.scale)
-        elif step.type == 'RandomChoiceResize':
-            step.scales = [(240, 160), (160, 107)]
-        elif step.type == 'RandomResize':
-            step.scale = (240, 160)
-
-
 @pytest.mark.parametrize('leaf', LEAVES)
-def test_trains_a_step_and_tests_an_image(leaf, small_data, tmp_path):
+def test_trains_a_step_and_tests_an_image(leaf, shrunk, tmp_path):
     from mmengine.runner import Runner
 
-    cfg = shrink(Config.fromfile(leaf), small_data, tmp_path / Path(leaf).stem)
+    cfg = shrunk(leaf, tmp_path / Path(leaf).stem)
     runner = Runner.from_cfg(cfg)
     before = {name: value.clone() for name, value in runner.model.named_parameters()}
     runner.train()
@@ -92,12 +52,12 @@ def test_trains_a_step_and_tests_an_image(leaf, small_data, tmp_path):
 
 
 @pytest.mark.parametrize('leaf', ['configs/quickstart.py', NAMED[-1]])
-def test_views_of_test_time_augmentation_are_merged(leaf, small_data, tmp_path):
+def test_views_of_test_time_augmentation_are_merged(leaf, shrunk, tmp_path):
     from mmengine.runner import Runner
 
     from mmext.common.running import enable_tta
 
-    cfg = shrink(Config.fromfile(leaf), small_data, tmp_path / 'tta')
+    cfg = shrunk(leaf, tmp_path / 'tta')
     enable_tta(cfg)
     assert 0 <= Runner.from_cfg(cfg).test()['mIoU'] <= 100
 

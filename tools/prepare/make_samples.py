@@ -12,9 +12,13 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmext.common.samples.kitti_seg import write_kitti_seg
+from mmext.common.samples.land_cover import write_land_cover
 
 # name of the set (and of its folder) -> function of folder and seed that yields (done, total) as it writes
-SETS: dict[str, Callable[[Path, int], Iterator[tuple[int, int]]]] = {'kitti_seg': write_kitti_seg}
+SETS: dict[str, Callable[[Path, int], Iterator[tuple[int, int]]]] = {
+    'kitti_seg': write_kitti_seg,
+    'land_cover': write_land_cover,
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,4 +1,5 @@
 from .kitti_seg import KITTISegDataset
 from .label_encoding import MaskError
+from .land_cover import LandCoverDataset
 
-__all__ = ['KITTISegDataset', 'MaskError']
+__all__ = ['KITTISegDataset', 'LandCoverDataset', 'MaskError']

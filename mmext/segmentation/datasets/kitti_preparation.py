@@ -5,21 +5,16 @@ Raw: ``training/image_2/*.png`` and ``training/semantic/*.png`` of the same name
 folder was made.
 """
 
-import json
-import os
 import random
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.progress import track
 
-from mmext.common.files import replacing, write_text
-
 from .label_encoding import MaskError, check_masks, detect_encoding, read_mask, to_train_ids, write_mask
+from .prepared_folder import claim_folder, place_file
 
-MANIFEST = 'split.json'
 # The stereo benchmark puts the frame one tick later beside each labelled one; it has no labels.
 UNLABELLED_SUFFIX = '_11.png'
 
@@ -110,33 +105,10 @@ def prepare_kitti(
     check_masks(list(pairs.values()), encoding)
     train, val = read_val_list(val_list, list(pairs)) if val_list else split_stems(list(pairs), val_count, seed)
     split = KITTISplit(encoding, train, val)
-    _claim(out, split)
+    claim_folder(out, asdict(split))
     jobs = [('train', stem) for stem in train] + [('val', stem) for stem in val]
     for part, stem in track(jobs, description='Preparing'):
         image, mask = pairs[stem]
-        _place(image, out / 'img_dir' / part / image.name, copy)
+        place_file(image, out / 'img_dir' / part / image.name, copy)
         write_mask(out / 'ann_dir' / part / mask.name, to_train_ids(read_mask(mask), encoding, mask))
     return split
-
-
-def _claim(out: Path, split: KITTISplit) -> None:
-    """Make the folders and the manifest, which comes first: a run that was cut off is completed by the next."""
-    manifest = out / MANIFEST
-    content = json.dumps(asdict(split), indent=1)
-    if out.exists() and any(out.iterdir()):
-        if not manifest.is_file():
-            raise FileExistsError(f'{out}: holds other files; name a folder that does not exist yet')
-        if manifest.read_text() != content:
-            raise FileExistsError(f'{out}: was made from other frames or with another split; delete it or name another')
-    for kind in ('img_dir', 'ann_dir'):
-        for part in ('train', 'val'):
-            (out / kind / part).mkdir(parents=True, exist_ok=True)
-    write_text(manifest, content)
-
-
-def _place(source: Path, target: Path, copy: bool) -> None:
-    with replacing(target) as unfinished:
-        if copy:
-            shutil.copyfile(source, unfinished)
-        else:
-            unfinished.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))

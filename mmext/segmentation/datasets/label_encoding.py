@@ -61,6 +61,14 @@ def write_mask(path: str | Path, labels: np.ndarray) -> None:
         Image.fromarray(labels).save(unfinished, format='PNG')
 
 
+def write_colored_mask(path: str | Path, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> None:
+    """Labels (H, W), uint8 -> palette PNG that shows the classes' RGB colours and still holds the labels."""
+    image = Image.fromarray(labels).convert('P')
+    image.putpalette([channel for color in palette for channel in color])
+    with replacing(path) as unfinished:
+        image.save(unfinished, format='PNG')
+
+
 def value_counts(mask: np.ndarray) -> dict[int, int]:
     """Value -> number of pixels; colours of an RGB mask (H, W, 3) are packed as 0xRRGGBB."""
     if mask.ndim == 2:

@@ -1,0 +1,16 @@
+"""SegNet, encoder from ImageNet, land cover, 1 GPU x 8 images, 15 epochs. arXiv:1511.00561
+
+VGG16 with batch normalisation, thirteen decoder convolutions, max-unpooling. Published: mIoU 0.549803 over six
+classes, loss 0.562292 (dlcv report). Not trained here. The schedule is that of FCN32s; the report names none.
+Data: tools/prepare/land_cover.py. Weights: metafile.yml. Hardware of the report: not named.
+Run: python tools/train.py configs/segmentation/segnet/segnet_vgg16-in1k-pre_1xb8-15e_landcover-512x512.py
+"""
+
+_base_ = [
+    '../../_base_/models/segnet_vgg16.py',
+    '../../_base_/datasets/land_cover.py',
+    '../../_base_/schedules/adam_15e.py',
+    '../../_base_/runtime/segmentation_by_epoch.py',
+]
+
+model = dict(data_preprocessor=dict(size={{_base_.crop_hw}}))
