@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -22,7 +23,13 @@ from mmext.common.files import replacing
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 SAFETENSORS_SUFFIX = '.safetensors'
 # Training frameworks put the weights under one of these keys, beside optimiser state and settings.
-WRAPPERS = ('state_dict', 'model_state_dict', 'model')
+WRAPPERS = ('state_dict', 'model_state_dict', 'model_state', 'model')
+# What a NumPy number is made of. Building one runs nothing; NumPy 1 and 2 name the function differently.
+NUMPY_NUMBERS = [
+    *((np.float64(0).__reduce__()[0], f'numpy.{module}.multiarray.scalar') for module in ('core', '_core')),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('f4', 'f8', 'i4', 'i8')),
+]
 # How torch's restricted unpickler names the object that it refuses.
 REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+)')
 
@@ -35,8 +42,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Reads the tensors of a torch checkpoint (zip or older pickle) or a safetensors file, on the CPU.
 
     The format is told by the first bytes, not by the suffix: `.bin` is used for both. A checkpoint that keeps its
-    weights under `state_dict`, `model_state_dict` or `model` is unwrapped, and a `module.` prefix that all names share
-    (left by data-parallel training) is cut off. Entries that are no tensors are left out.
+    weights under `state_dict`, `model_state_dict`, `model_state` or `model` is unwrapped, and a `module.` prefix that
+    all names share (left by data-parallel training) is cut off. Entries that are no tensors are left out; plain NumPy
+    numbers, which scores are saved as, may be among them.
 
     Args:
         path: The file.
@@ -99,7 +107,8 @@ def _read_safetensors(path: Path) -> Mapping:
 
 def _read_torch(path: Path) -> Mapping:
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         refused = REFUSED_GLOBAL.search(str(error))
         if not refused:

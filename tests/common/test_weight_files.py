@@ -88,7 +88,7 @@ def test_format_is_told_by_content_not_by_suffix(tmp_path, weights):
 
 
 @pytest.mark.parametrize('zipped', [True, False])
-@pytest.mark.parametrize('wrapper', ['state_dict', 'model', 'model_state_dict'])
+@pytest.mark.parametrize('wrapper', ['state_dict', 'model', 'model_state_dict', 'model_state'])
 def test_wrappers_and_parallel_prefix_are_removed(tmp_path, weights, wrapper, zipped):
     inner = {f'module.{name}': tensor for name, tensor in weights.items()}
     content = {wrapper: OrderedDict(inner), 'epoch': 3, 'meta': {'classes': ['road']}, 'optimizer': {'state': {}}}
@@ -125,9 +125,22 @@ def test_bare_pickle_is_refused_and_does_not_run(tmp_path):
 
 
 def test_objects_besides_tensors_are_named(tmp_path, weights):
-    torch.save({'state_dict': weights, 'score': np.float64(0.5)}, tmp_path / 'w.pth')
+    torch.save({'state_dict': weights, 'scores': np.ones(2)}, tmp_path / 'w.pth')
     with pytest.raises(WeightsError, match='numpy'):
         read_state_dict(tmp_path / 'w.pth')
+
+
+@pytest.mark.parametrize(('zipped', 'module'), [(True, b'_core'), (False, b'_core'), (False, b'core')])
+def test_numbers_of_numpy_besides_tensors_do_no_harm(tmp_path, weights, zipped, module):
+    """Scores are often saved as np.float64; the function that makes one is called otherwise by NumPy 1 and 2."""
+    path = tmp_path / 'w.pth'
+    content = {'model_state': weights, 'best_score': np.float64(0.5), 'best_epoch': np.int64(3)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    if not zipped:
+        name = b'cnumpy._core.multiarray\nscalar'
+        assert name in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(name, name.replace(b'_core', module)))
+    assert same(read_state_dict(path), weights)
 
 
 @pytest.mark.parametrize('kind', ['zip', 'old pickle', 'safetensors'])
