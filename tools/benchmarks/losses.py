@@ -6,9 +6,8 @@ python tools/benchmarks/losses.py [--shape 4 19 368 368] [--repeats 11] [--devic
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures.sampler import OHEMPixelSampler
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
+from mmext.analysis.benchmark import forward_backward, median_ms, print_times, same_loss
 from mmext.common.files import write_json
 from mmext.segmentation.models.losses.class_balanced_loss import ClassBalancedLoss
 from mmext.segmentation.models.losses.ohem_balanced_loss import (
@@ -53,30 +51,11 @@ def make_case(shape: list[int], confidence: float, device: str) -> tuple[dict[st
     plain, (mined, kept_share) = losses['F.cross_entropy'](), mined_cross_entropy(logits, labels, **mining)
     upstream_mean = losses[UPSTREAM]() / (kept_share * valid_share)
     agreements = {
-        'OHEM = mmseg / kept share of all pixels': _agree(mined, upstream_mean, logits),
-        'nothing mined = F.cross_entropy': _agree(ohem_cross_entropy(logits, labels, weight, 2.0), plain, logits),
-        'ClassBalancedLoss = F.cross_entropy': _agree(losses['ClassBalancedLoss'](), plain, logits),
+        'OHEM = mmseg / kept share of all pixels': same_loss(mined, upstream_mean, logits),
+        'nothing mined = F.cross_entropy': same_loss(ohem_cross_entropy(logits, labels, weight, 2.0), plain, logits),
+        'ClassBalancedLoss = F.cross_entropy': same_loss(losses['ClassBalancedLoss'](), plain, logits),
     }
     return losses, agreements, logits
-
-
-def _agree(loss: Tensor, other: Tensor, logits: Tensor) -> bool:
-    grad, other_grad = (torch.autograd.grad(value, logits, retain_graph=True)[0] for value in (loss, other))
-    return torch.allclose(loss, other, rtol=1e-4) and bool((grad - other_grad).abs().max() < 1e-4 * grad.abs().max())
-
-
-def time_losses(losses: dict[str, Callable], logits: Tensor, repeats: int) -> dict[str, float]:
-    """Median milliseconds of forward + backward, after two rounds of warm-up."""
-    wait = torch.cuda.synchronize if logits.is_cuda else lambda: None
-    seconds = {name: [] for name in losses}
-    for _ in range(repeats + 2):
-        for name, loss in losses.items():
-            wait()
-            start = time.perf_counter()
-            torch.autograd.grad(loss(), logits)
-            wait()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(values[2:]) for name, values in seconds.items()}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,16 +68,10 @@ def main(argv: list[str] | None = None) -> int:
     report = {'shape': args.shape, 'device': args.device, 'threads': torch.get_num_threads(), 'cases': {}}
     for case, confidence in {'untrained': 0.0, 'trained': 6.0}.items():
         losses, agreements, logits = make_case(args.shape, confidence, args.device)
-        times = time_losses(losses, logits, args.repeats)
-        ratio = times[UPSTREAM] / times[OURS]
+        steps = {name: partial(forward_backward, loss, logits) for name, loss in losses.items()}
+        times = median_ms(steps, args.repeats, args.device)
+        ratio = print_times(f'{case}: {args.shape} on {args.device}', times, agreements, OURS, UPSTREAM)
         report['cases'][case] = {'median_ms': times, 'agreements': agreements, 'ratio': ratio}
-        table = Table('loss', 'ms', 'times as fast as mmseg', title=f'{case}: {args.shape} on {args.device}')
-        for name, milliseconds in times.items():
-            table.add_row(name, f'{milliseconds:.1f}', f'{times[UPSTREAM] / milliseconds:.2f}')
-        Console(width=100).print(table)
-        for name, agrees in agreements.items():
-            print(f'  {"agrees" if agrees else "DIFFERS"}: {name}')
-        print(f'  ratio: {OURS} is {ratio:.2f} times as fast as {UPSTREAM}')
     if args.json:
         write_json(args.json, report)
     return 0 if all(all(case['agreements'].values()) for case in report['cases'].values()) else 1

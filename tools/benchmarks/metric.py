@@ -7,18 +7,14 @@ python tools/benchmarks/metric.py [--size 375 1242] [--classes 19] [--repeats 51
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from mmseg.evaluation import IoUMetric
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
+from mmext.analysis.benchmark import median_ms, print_times
 from mmext.common.confusion_scores import class_counts, class_scores
 from mmext.common.files import write_json
 from mmext.segmentation.evaluation.confusion import count_confusion
@@ -54,20 +50,6 @@ def agreements(prediction: Tensor, truth: Tensor, num_classes: int) -> dict[str,
     }
 
 
-def time_in_turn(functions: dict[str, Callable], repeats: int, device: str) -> dict[str, float]:
-    """Median milliseconds of each, after two rounds of warm-up."""
-    wait = torch.cuda.synchronize if device.startswith('cuda') else lambda: None
-    seconds = {name: [] for name in functions}
-    for _ in range(repeats + 2):
-        for name, function in functions.items():
-            wait()
-            start = time.perf_counter()
-            function()
-            wait()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(values[2:]) for name, values in seconds.items()}
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=int, nargs=2, default=[375, 1242], metavar=('H', 'W'))
@@ -85,18 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     threads_before = torch.get_num_threads()
     torch.set_num_threads(args.threads)
     try:
-        times = time_in_turn(functions, args.repeats, args.device)
+        times = median_ms(functions, args.repeats, args.device)
     finally:
         torch.set_num_threads(threads_before)
-    agree, ratio = agreements(prediction, truth, args.classes), times[UPSTREAM] / times[OURS]
+    agree = agreements(prediction, truth, args.classes)
     title = f'{args.size}, {args.classes} classes, {args.device}, {args.threads} threads'
-    table = Table('one image', 'ms', 'times as fast as mmseg', title=title)
-    for name, milliseconds in times.items():
-        table.add_row(name, f'{milliseconds:.2f}', f'{times[UPSTREAM] / milliseconds:.2f}')
-    Console(width=100).print(table)
-    for name, agrees in agree.items():
-        print(f'  {"agrees" if agrees else "DIFFERS"}: {name}')
-    print(f'  ratio: {OURS} is {ratio:.2f} times as fast as {UPSTREAM}')
+    ratio = print_times(title, times, agree, OURS, UPSTREAM)
     if args.json:
         report = {'size': args.size, 'classes': args.classes, 'device': args.device}
         report |= {'threads': args.threads, 'median_ms': times, 'agreements': agree, 'ratio': ratio}
