@@ -62,7 +62,7 @@ tta_pipeline = [
         ],
     ),
 ]
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='SegmentationMetric')
 test_evaluator = val_evaluator
 
 

@@ -63,7 +63,7 @@ class Segmenter:
         self.pipeline = Compose(frame_pipeline(dataset.pipeline))
         self.model = _build(cfg, seed)
         if checkpoint:
-            load_checkpoint(self.model, str(checkpoint), map_location='cpu')
+            load_checkpoint(self.model, str(checkpoint), map_location='cpu', logger='silent')
         self.model.to(device or get_device()).eval()
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -90,6 +90,4 @@ def frame_pipeline(pipeline: Sequence[dict]) -> list[dict]:
 def _build(cfg: Config, seed: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MODELS.build(cfg.model)
-        model.init_weights()
-    return revert_sync_batchnorm(model)
+        return revert_sync_batchnorm(MODELS.build(cfg.model))

@@ -83,6 +83,7 @@ def shrink(cfg: Config, small_data: Callable[[str, str], dict], work_dir: Path) 
     drop_pretrained(cfg)
     for part in ('train', 'val', 'test'):
         loader = cfg[f'{part}_dataloader']
+        loader.num_workers, loader.persistent_workers = 0, False
         loader.dataset.update(small_data(loader.dataset.type, 'train' if part == 'train' else 'val'))
         shrink_pipeline(loader.dataset.pipeline)
     shrink_pipeline(cfg.tta_pipeline)

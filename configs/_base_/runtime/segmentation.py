@@ -11,11 +11,19 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=500, max_keep_ckpts=2, save_best='mIoU'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=500,
+        max_keep_ckpts=2,
+        save_best='mIoU',
+        # of these the highest is the best, also class by class: save_best='IoU.person'
+        greater_keys=['IoU', 'Acc', 'Dice', 'Fscore', 'Precision', 'Recall'],
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegPictureHook'),
 )
-custom_hooks = [dict(type='RunSummaryHook')]
+custom_hooks = [dict(type='ValLossHook'), dict(type='RunSummaryHook')]
 
 visualizer = dict(
     type='SegLocalVisualizer',
@@ -27,4 +35,4 @@ log_level = 'INFO'
 load_from = None
 resume = False
 
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='StreamingTTA')

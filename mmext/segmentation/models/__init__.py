@@ -1,5 +1,27 @@
-from .backbones import BasicNet
-from .heads import BasicNetHead
-from .losses import ClassBalancedLoss, OhemBalancedLoss
+from .backbones import VGG16, BasicNet, DilatedMobileNet, FixedPaddingMobileNetV2
+from .contexts import AtrousPyramid, ObjectContext, PyramidPooling
+from .heads import BasicNetHead, ContextHead, DeepLabV3PlusHead, PSANetHead, SegNetHead, UNet16Head, VGGFCNHead
+from .losses import ChannelWiseDivergence, ClassBalancedLoss, LovaszSoftmaxLoss, OhemBalancedLoss
+from .segmentors import ChannelWiseDistiller
 
-__all__ = ['BasicNet', 'BasicNetHead', 'ClassBalancedLoss', 'OhemBalancedLoss']
+__all__ = [
+    'VGG16',
+    'AtrousPyramid',
+    'BasicNet',
+    'BasicNetHead',
+    'ChannelWiseDistiller',
+    'ChannelWiseDivergence',
+    'ClassBalancedLoss',
+    'ContextHead',
+    'DeepLabV3PlusHead',
+    'DilatedMobileNet',
+    'FixedPaddingMobileNetV2',
+    'LovaszSoftmaxLoss',
+    'ObjectContext',
+    'OhemBalancedLoss',
+    'PSANetHead',
+    'PyramidPooling',
+    'SegNetHead',
+    'UNet16Head',
+    'VGGFCNHead',
+]
