@@ -89,7 +89,7 @@ def shrink(cfg: Config, small_data: Callable[[str, str], dict], work_dir: Path) 
     shrink_pipeline(cfg.tta_pipeline)
     cfg.train_dataloader.batch_size = 2
     cfg.model.data_preprocessor.size = (64, 96)
-    if cfg.model.decode_head.type == 'VGGFCNHead':
+    if cfg.model.get('decode_head', {}).get('type') == 'VGGFCNHead':
         cfg.model.decode_head.channels = 16  # 4096 channels are 150 million parameters; other tests count them
     # An epoch of the two training frames is one iteration.
     cfg.train_cfg = (
