@@ -181,7 +181,7 @@ def lovasz_softmax(
     """
     check_classes(classes)
     terms = pixel_terms(logits, labels, ignore_index)
-    size, num_classes = terms.logits.shape[:2]
+    size, num_classes = logits.shape[:2]
     if num_classes < 2:
         raise ValueError(f'logits {tuple(logits.shape)}: the softmax of one class is constant; give it two channels')
     if class_weight is not None:
@@ -189,11 +189,10 @@ def lovasz_softmax(
         if class_weight.shape != (num_classes,):
             raise ValueError(f'class_weight {tuple(class_weight.shape)}: expected one weight for {num_classes} classes')
     left_out = terms.ignored if pixel_weight is None else terms.ignored | (pixel_weight == 0)
-    groups = size if per_image else 1
     grouped, probs = (values.reshape(size, num_classes, -1) for values in (terms.logits, terms.log_probs.exp_()))
     if not per_image:
         grouped, probs = grouped.transpose(0, 1), probs.transpose(0, 1).flatten(1).unsqueeze(0)
-    targets, left_out = terms.targets.reshape(groups, -1), left_out.reshape(groups, -1)
+    targets, left_out = (values.reshape(len(probs), -1) for values in (terms.targets, left_out))
     del terms  # and with it an array of the logits' size
     probs = probs.masked_fill_(left_out.unsqueeze(1), 0)  # and so NaN of an ignored pixel goes nowhere
     weights = iou_weights(targets, left_out, num_classes, classes, class_weight, probs.dtype)
