@@ -14,3 +14,10 @@ _base_ = [
 ]
 
 model = dict(data_preprocessor=dict(size={{_base_.crop_hw}}))
+
+# Stages of the report: one figure of the first three validation tiles after epochs 1, 6 and 15.
+custom_hooks = [
+    dict(type='ValLossHook'),
+    dict(type='StagePictureHook', stages=dict(early=1, middle=6, final=15)),
+    dict(type='RunSummaryHook'),
+]

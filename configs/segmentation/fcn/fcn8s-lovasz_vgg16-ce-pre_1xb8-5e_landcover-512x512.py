@@ -22,3 +22,8 @@ param_scheduler = [
 train_cfg = dict(max_epochs=5)
 
 load_from = 'checkpoints/fcn8s_vgg16-in1k-pre_1xb8-15e_landcover-512x512.pth'
+custom_hooks = [
+    dict(type='ValLossHook'),
+    dict(type='StagePictureHook', stages=dict(early=1, middle=3, final=5)),
+    dict(type='RunSummaryHook'),
+]
