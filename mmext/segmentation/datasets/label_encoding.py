@@ -8,9 +8,11 @@ Encodings: ``'train_ids'`` (0..18, 255 ignored), ``'label_ids'`` (0..33), ``'col
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -24,6 +26,8 @@ TRAIN_IDS = frozenset({*range(len(CLASSES)), IGNORE_INDEX})
 LABEL_IDS = frozenset(range(MAX_LABEL_ID + 1))
 # Values that only label ids use: vegetation, sky, car and all that follows them in the table.
 LABEL_IDS_ONLY = frozenset(range(len(CLASSES), MAX_LABEL_ID + 1))
+
+T = TypeVar('T')
 
 
 class MaskError(ValueError):
@@ -178,6 +182,48 @@ def common_encoding(paths: Iterable[str | Path], guesses: Iterable[str | None]) 
     return next(iter(first), 'train_ids')
 
 
+def check_all(pairs: Sequence[tuple[str | Path, str | Path]], check: Callable[..., T], workers: int = 2) -> list[T]:
+    """What ``check(image path, mask path)`` returns for every pair.
+
+    Raises:
+        MaskError: about the first faulty pair, with the number of all faulty ones.
+    """
+
+    def attempt(pair: tuple[str | Path, str | Path]) -> T | MaskError:
+        try:
+            return check(*pair)
+        except MaskError as error:
+            return error
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = list(pool.map(attempt, pairs))
+    errors = [result for result in results if isinstance(result, MaskError)]
+    if errors:
+        others = f' ({len(errors)} of {len(pairs)} masks are faulty)' if len(errors) > 1 else ''
+        raise MaskError(f'{errors[0]}{others}')
+    return results
+
+
+def read_pair(image_path: str | Path, mask_path: str | Path) -> np.ndarray:
+    """The mask as `read_mask` returns it.
+
+    Raises:
+        MaskError: a file is missing or unreadable, or the mask has another size than the image.
+    """
+    mask = read_mask(mask_path)
+    try:
+        with Image.open(image_path) as image:
+            width, height = image.size
+    except (OSError, SyntaxError) as error:
+        raise MaskError(f'{image_path}: image cannot be read ({error}); copy it again from the source') from error
+    if mask.shape[:2] != (height, width):
+        raise MaskError(
+            f'{mask_path}: mask is {mask.shape[0]} x {mask.shape[1]}, its image is {height} x {width}; '
+            f'crop or resize both alike (masks with nearest neighbour)'
+        )
+    return mask
+
+
 def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, workers: int = 2) -> set[int]:
     """Check every (image path, mask path) of a data set: existence, size against the image, values.
 
@@ -189,18 +235,7 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
             as label ids hold no value that only label ids have, and read as such would be ignored for the most part.
     """
 
-    def check(pair: tuple[str | Path, str | Path]) -> Counter[int] | MaskError:
-        try:
-            return _check_pair(*pair, encoding)
-        except MaskError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(check, pairs))
-    errors = [result for result in results if isinstance(result, MaskError)]
-    if errors:
-        others = f' ({len(errors)} of {len(pairs)} masks are faulty)' if len(errors) > 1 else ''
-        raise MaskError(f'{errors[0]}{others}')
+    results = check_all(pairs, partial(_check_pair, encoding=encoding), workers)
     counts = sum(results, Counter())
     if encoding == 'label_ids' and not counts.keys() & LABEL_IDS_ONLY:
         ignored = sum(count for value, count in counts.items() if LABEL_ID_TO_TRAIN_ID[value] == IGNORE_INDEX)
@@ -213,17 +248,7 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
 
 
 def _check_pair(image_path: str | Path, mask_path: str | Path, encoding: str) -> Counter[int]:
-    mask = read_mask(mask_path)
-    try:
-        with Image.open(image_path) as image:
-            width, height = image.size
-    except (OSError, SyntaxError) as error:
-        raise MaskError(f'{image_path}: image cannot be read ({error}); copy it again from the source') from error
-    if mask.shape[:2] != (height, width):
-        raise MaskError(
-            f'{mask_path}: mask is {mask.shape[0]} x {mask.shape[1]}, its image is {height} x {width}; '
-            f'crop or resize both alike (masks with nearest neighbour)'
-        )
+    mask = read_pair(image_path, mask_path)
     counts = value_counts(mask)
     check_values(counts, encoding, mask_path, is_color=mask.ndim == 3)
     return Counter(counts)

@@ -1,16 +1,12 @@
 """Land cover in satellite pictures: the seven classes of DeepGlobe (arXiv:1805.06561), as the dlcv report uses them."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-import numpy as np
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from PIL import Image
 
-from .label_encoding import MaskError, read_mask, value_counts
+from .label_encoding import MaskError, check_all, read_pair, value_counts
 
 # Class -> RGB. The order is that of the course's evaluation, so that class indices agree with published predictions.
 COLORS = {
@@ -26,8 +22,6 @@ CLASSES = tuple(COLORS)
 PALETTE = tuple(COLORS.values())
 IGNORE_INDEX = 255
 IMG_SUFFIX, MASK_SUFFIX = '_sat.jpg', '_mask.png'
-
-T = TypeVar('T')
 
 
 @DATASETS.register_module()
@@ -72,48 +66,6 @@ class LandCoverDataset(BaseSegDataset):
         if self.check_masks:
             check_all(pairs, check_class_indices)
         return data_list
-
-
-def check_all(pairs: Sequence[tuple[str | Path, str | Path]], check: Callable[..., T], workers: int = 2) -> list[T]:
-    """What ``check(image path, mask path)`` returns for every pair.
-
-    Raises:
-        MaskError: about the first faulty pair, with the number of all faulty ones.
-    """
-
-    def attempt(pair: tuple[str | Path, str | Path]) -> T | MaskError:
-        try:
-            return check(*pair)
-        except MaskError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(attempt, pairs))
-    errors = [result for result in results if isinstance(result, MaskError)]
-    if errors:
-        others = f' ({len(errors)} of {len(pairs)} masks are faulty)' if len(errors) > 1 else ''
-        raise MaskError(f'{errors[0]}{others}')
-    return results
-
-
-def read_pair(image_path: str | Path, mask_path: str | Path) -> np.ndarray:
-    """The mask as `read_mask` returns it.
-
-    Raises:
-        MaskError: a file is missing or unreadable, or the mask has another size than the picture.
-    """
-    mask = read_mask(mask_path)
-    try:
-        with Image.open(image_path) as image:
-            width, height = image.size
-    except (OSError, SyntaxError) as error:
-        raise MaskError(f'{image_path}: picture cannot be read ({error}); copy it again from the source') from error
-    if mask.shape[:2] != (height, width):
-        raise MaskError(
-            f'{mask_path}: mask is {mask.shape[0]} x {mask.shape[1]}, its picture is {height} x {width}; '
-            f'crop or resize both alike (masks with nearest neighbour)'
-        )
-    return mask
 
 
 def check_class_indices(image_path: str | Path, mask_path: str | Path) -> None:

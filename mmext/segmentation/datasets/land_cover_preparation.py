@@ -12,8 +12,8 @@ import numpy as np
 from rich.progress import track
 
 from .kitti_preparation import read_val_list, split_stems
-from .label_encoding import MaskError, pack_colors, write_mask
-from .land_cover import CLASSES, IMG_SUFFIX, MASK_SUFFIX, PALETTE, check_all, read_pair
+from .label_encoding import MaskError, check_all, pack_colors, read_pair, write_mask
+from .land_cover import CLASSES, IMG_SUFFIX, MASK_SUFFIX, PALETTE
 from .prepared_folder import claim_folder, place_file
 
 UNKNOWN = CLASSES.index('unknown')

@@ -66,7 +66,7 @@ def test_subset_of_the_classes(folder):
     [
         (np.full((24, 40, 3), 255, np.uint8), r'mask has three channels .*land_cover\.py converts colours'),
         (np.full((24, 40), 7, np.uint8), r'value 7 at 960 pixels \(1 such values\) is no class index'),
-        (np.zeros((24, 39), np.uint8), 'mask is 24 x 39, its picture is 24 x 40'),
+        (np.zeros((24, 39), np.uint8), 'mask is 24 x 39, its image is 24 x 40'),
     ],
 )
 def test_faulty_masks_stop_before_training(folder, mask, message):
@@ -85,7 +85,7 @@ def test_all_faulty_masks_are_counted(folder):
 
 def test_unreadable_picture_is_named(folder):
     (folder / '0001_sat.jpg').write_text('not a picture')
-    with pytest.raises(MaskError, match=r'0001_sat\.jpg: picture cannot be read'):
+    with pytest.raises(MaskError, match=r'0001_sat\.jpg: image cannot be read'):
         build(folder)
 
 

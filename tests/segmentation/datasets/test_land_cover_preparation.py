@@ -89,7 +89,7 @@ def test_empty_folder_is_named(tmp_path):
 
 def test_faulty_input_leaves_nothing_behind(raw, tmp_path):
     Image.new('RGB', (SIZE_HW[1], SIZE_HW[0] + 1)).save(raw / '0003_mask.png')
-    with pytest.raises(MaskError, match=r'0003_mask\.png: mask is 17 x 24, its picture is 16 x 24'):
+    with pytest.raises(MaskError, match=r'0003_mask\.png: mask is 17 x 24, its image is 16 x 24'):
         prepare_land_cover(raw, tmp_path / 'out', val_count=2)
     assert not (tmp_path / 'out').exists()
 
