@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from mmext.common.confusion_scores import SCORES, ClassCounts, class_keys, class_scores, score, tidy
+from mmext.common.confusion_scores import SCORES, ClassCounts, as_percent, class_keys, class_scores, score, tidy
 from mmext.common.image_scores import ImageScores
 
 # Resamples are taken in blocks of about this many numbers, so that memory stays small for any N and R.
@@ -218,13 +218,13 @@ def compare_runs(
     report['runs'] = []
     for run, label in zip(runs, labels, strict=True):
         values = scores_of(summed(run.counts), names, classes, not_in_mean)
-        entry = dict(label=label, file=str(run.path), scores=dict(zip(names, map(_percent, values), strict=True)))
+        entry = dict(label=label, file=str(run.path), scores=dict(zip(names, map(as_percent, values), strict=True)))
         if run is not runs[0]:
             found = paired_bootstrap(runs[0].counts, run.counts, names, classes, resamples, seed, not_in_mean)
             entry['differences'] = {
                 name: dict(
-                    difference=_percent(each.value),
-                    interval=[_percent(each.low), _percent(each.high)],
+                    difference=as_percent(each.value),
+                    interval=[as_percent(each.low), as_percent(each.high)],
                     p=None if math.isnan(each.p) else each.p,
                     verdict=each.verdict,
                 )
@@ -232,10 +232,6 @@ def compare_runs(
             }
         report['runs'].append(entry)
     return report
-
-
-def _percent(value: float) -> float | None:
-    return None if np.isnan(value) else float(100 * value)
 
 
 def comparison_table(report: dict) -> Table:

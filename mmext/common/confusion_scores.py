@@ -139,6 +139,11 @@ def merge_classes(confusion: np.ndarray, group_of_class: Sequence[str]) -> tuple
     return names, member @ confusion @ member.T
 
 
+def as_percent(share: float) -> float | None:
+    """A share as percent; None where undefined, because JSON has no NaN."""
+    return None if np.isnan(share) else float(100 * share)
+
+
 def percent(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Shares as percent; None where undefined, because JSON has no NaN."""
-    return {name: None if np.isnan(value) else float(100 * value) for name, value in values.items()}
+    """`as_percent` of every value."""
+    return {name: as_percent(value) for name, value in values.items()}

@@ -119,7 +119,7 @@ class StagePictureHook(Hook):
         if self._due is not None and is_main_process():
             for sample in outputs or ():
                 if sample.img_path in self._names:
-                    self._keep(runner, sample)
+                    self._keep(runner, sample, self._due)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         self._finish_stage(runner)
@@ -154,9 +154,9 @@ class StagePictureHook(Hook):
                 self._keep(runner, sample, stage)
         self._compose(runner)
 
-    def _keep(self, runner, sample, stage: int | None = None) -> None:
+    def _keep(self, runner, sample, stage: int) -> None:
         name = self._names[sample.img_path]
-        write_mask(self._map(runner, self._due if stage is None else stage, name), to_labels(sample.pred_sem_seg))
+        write_mask(self._map(runner, stage, name), to_labels(sample.pred_sem_seg))
         if 'gt_sem_seg' in sample:
             write_mask(self._folder(runner) / TRUTH / f'{name}.png', to_labels(sample.gt_sem_seg))
 
