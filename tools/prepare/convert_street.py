@@ -11,12 +11,13 @@ checkpoint=...))`. Every tensor is listed; the exit status is 1 when one that th
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
+from torch import Tensor
 
-from mmext.common.files import write_text
-from mmext.common.weight_conversion import WeightsError, read_state_dict, write_state_dict
+from mmext.common.conversion_run import run_conversion
+from mmext.common.weight_conversion import ConversionReport
 from mmext.segmentation.converters.deep_lab_v3_plus import convert_deep_lab_v3_plus
 from mmext.segmentation.converters.semseg import convert_semseg
 
@@ -30,44 +31,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def convert(args: argparse.Namespace, console: Console) -> None:
-    """Raises WeightsError, its message fit to be shown, unless DST has been written."""
-    if args.src.resolve() == args.dst.resolve():
-        raise WeightsError(f'{args.dst}: is the source itself. Fix: give another DST.')
-    source = read_state_dict(args.src)
+def convert(source: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ConversionReport]:
+    """By the converter of the repository that the names belong to."""
     is_deep_lab = any(name.startswith(('backbone.low_level_features.', 'classifier.')) for name in source)
-    try:
-        converted, report = (convert_deep_lab_v3_plus if is_deep_lab else convert_semseg)(source)
-    except WeightsError as error:
-        raise WeightsError(f'{args.src}: {error}') from error
-    console.print(report.table())
-    if args.report:
-        args.report.parent.mkdir(parents=True, exist_ok=True)
-        write_text(args.report, report.to_json())
-    if not report.ok:
-        raise WeightsError(report.error(str(args.src)))
-    if report.arch.startswith('custom') and not args.custom:
-        raise WeightsError(
-            f'{args.src}: {report.arch} was never published; whole blocks may be missing. '
-            'Fix: fetch the file again, or give --custom if the sizes are meant.'
-        )
-    meta = {'arch': report.arch, 'layout': report.layout, 'source': args.src.name, 'notes': report.notes}
-    write_state_dict(args.dst, converted, meta)
-    for note in report.notes:
-        console.print(f'Note: {note}', markup=False)
-    console.print(f'{report.summary()}\nwritten to {args.dst}', markup=False)
+    return (convert_deep_lab_v3_plus if is_deep_lab else convert_semseg)(source)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    # Piped output has no width of its own, and rich would fold every name at column 80.
-    console = Console(width=None if sys.stdout.isatty() else 220)
-    try:
-        convert(args, console)
-    except (WeightsError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+
+    def objection(report: ConversionReport) -> str:
+        if args.custom or not report.arch.startswith('custom'):
+            return ''
+        return (
+            f'{report.arch} was never published; whole blocks may be missing. '
+            'Fix: fetch the file again, or give --custom if the sizes are meant.'
+        )
+
+    return run_conversion(args.src, args.dst, convert, objection, args.report)
 
 
 if __name__ == '__main__':
