@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmext.common.samples import kitti_seg
+from mmext.common.samples import kitti_seg, voc_devkit
 
 
 @pytest.fixture(scope='module')
@@ -23,6 +23,7 @@ def quick_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         return rng.integers(0, 256, (6, 8, 3)).astype(np.uint8), rng.integers(7, 12, (6, 8)).astype(np.uint8)
 
     monkeypatch.setattr(kitti_seg, 'render_frame', frame)
+    monkeypatch.setattr(voc_devkit, 'COUNTS', {('2007', 'train'): 2, ('2012', 'val'): 1})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
