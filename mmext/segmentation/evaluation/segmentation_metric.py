@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info, is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub, MMLogger, print_log
+from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
@@ -24,12 +24,10 @@ from mmext.common.confusion_scores import (
     score,
 )
 from mmext.common.image_scores import NAME, dense, sparse, write_image_scores
+from mmext.common.metric_log import forget_earlier, run_folder, run_stage
 
 from ..datasets.label_maps import CATEGORIES, CLASSES
 from .confusion import count_confusion
-
-# Stages of mmengine under which the values of a metric are logged.
-STAGES = ('val', 'test')
 
 
 @METRICS.register_module()
@@ -164,9 +162,7 @@ class SegmentationMetric(BaseMetric):
         return self.categories
 
     def _write(self, confusion: np.ndarray, classes: tuple[str, ...], rows: list[tuple[str, np.ndarray]]) -> None:
-        # A metric does not know its Runner; the log file is in the folder of the run.
-        logger, stage = MMLogger.get_current_instance(), MessageHub.get_current_instance().get_info('loop_stage')
-        folder = Path(logger.log_file).parent if logger.log_file else None
+        logger, stage, folder = MMLogger.get_current_instance(), run_stage(), run_folder()
         wanted = self.per_image_file
         file = folder / NAME.format(stage=stage or 'test') if wanted is True and folder else wanted
         if isinstance(file, (str, Path)):
@@ -190,20 +186,6 @@ def drop_repeated(rows: list, size: int) -> list:
     """
     rank, processes = get_dist_info()
     return rows[: len(range(rank, size, processes))]
-
-
-def forget_earlier(metrics: dict[str, float | None]) -> None:
-    """Keep a log from repeating an earlier validation's value of a score that is now undefined, and the reverse.
-
-    mmengine logs the last number of every name it ever saw, and the last non-number too.
-    """
-    hub = MessageHub.get_current_instance()
-    for name, value in metrics.items():
-        for stage in STAGES:
-            if value is None:
-                hub.log_scalars.pop(f'{stage}/{name}', None)
-            else:
-                hub.pop_info(f'{stage}/{name}')
 
 
 def class_table(confusion: np.ndarray, classes: Sequence[str]) -> str:
