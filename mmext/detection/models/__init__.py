@@ -1,0 +1,3 @@
+from . import roi_extractors
+
+__all__ = ['roi_extractors']

@@ -1,0 +1,3 @@
+from .roi_pool_extractor import RoIPoolExtractor
+
+__all__ = ['RoIPoolExtractor']
