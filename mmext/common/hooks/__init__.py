@@ -1,5 +1,7 @@
 """Hooks for any toolbox, registered in mmengine's root registry."""
 
+from .epoch_losses_hook import EpochLossesHook
 from .run_summary_hook import RunSummaryHook
 
-__all__ = ['RunSummaryHook']
+
+__all__ = ['EpochLossesHook', 'RunSummaryHook']
