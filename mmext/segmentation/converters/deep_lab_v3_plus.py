@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mmext.common.conv_bn_rules import batch_norm_rules, conv_bn_rules, conv_rules, majority_width
 from mmext.common.weight_conversion import ConversionReport, Rule, WeightsError, apply_rules
-from mmext.segmentation.converters.conv_bn import batch_norm_rules, conv_bn_rules, conv_rules, majority_width
 from mmext.segmentation.models.backbones.fixed_padding_mobile_net_v2 import LOW_LEVEL, STEM, block_settings
 
 LAYOUT = 'VainF/DeepLabV3Plus-Pytorch'

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mmext.common.conv_bn_rules import batch_norm_rules, blocks_of, conv_bn_rules, conv_rules, majority_width
 from mmext.common.weight_conversion import ConversionReport, Rule, WeightsError, apply_rules
-from mmext.segmentation.converters.conv_bn import batch_norm_rules, blocks_of, conv_bn_rules, conv_rules, majority_width
 
 LAYOUT = 'hszhao/semseg'
 # Blocks per stage of the published depths.
