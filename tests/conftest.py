@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,3 +76,14 @@ def in_two_processes() -> Callable[..., list]:
         return [found[rank] for rank in range(2)]
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _scope_of_its_own() -> None:
+    """A Runner sets the default scope of the whole process; the next test must not see it."""
+    registry = sys.modules.get('mmengine.registry')
+    before = dict(registry.DefaultScope._instance_dict) if registry else {}
+    yield
+    if registry := sys.modules.get('mmengine.registry'):
+        registry.DefaultScope._instance_dict.clear()
+        registry.DefaultScope._instance_dict.update(before)

@@ -43,6 +43,9 @@ def apply_outputs(cfg: Config, args: argparse.Namespace) -> None:
         cfg.visualizer.save_dir = args.show_dir
         # The backend saves below <save_dir>/vis_data; pictures belong into the folder that was asked for.
         cfg.visualizer.vis_backends = [dict(type='LocalVisBackend', img_save_dir='..')]
+        if cfg.default_hooks.visualization.type == 'DetVisualizationHook':
+            # Only so do pictures keep their names.
+            cfg.default_hooks.visualization.test_out_dir = str(Path(args.show_dir).resolve())
     if args.out_labels:
         if cfg.get('default_scope') != 'mmseg':
             raise ValueError(f'--out-labels is for segmentation; default_scope is {cfg.get("default_scope")!r}')

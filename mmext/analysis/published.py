@@ -1,4 +1,4 @@
-"""The published figures of the segmentation tables, read from `published.yml` and checked row by row."""
+"""The published figures of the reports' tables, read from `published.yml` and checked row by row."""
 
 import re
 from collections.abc import Mapping

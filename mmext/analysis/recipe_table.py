@@ -77,7 +77,7 @@ def rich_table(checks: Sequence[RecipeCheck], counted: bool) -> Table:
         table.add_column(name, overflow='fold', justify='right' if 'GMACs' in name or name == 'deviation' else 'left')
     for check in checks:
         cells = check.cells()
-        cells['config'] = cells['config'].removeprefix('configs/segmentation/').removesuffix('.py')
+        cells['config'] = cells['config'].removeprefix('configs/').removesuffix('.py')
         table.add_row(*(escape(cells[name]) for name in columns), style='red' if check.problem else None)
     return table
 

@@ -59,6 +59,26 @@ def small_land_cover(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+VOC_LISTS = {('VOC2007', 'trainval'): 2, ('VOC2007', 'test'): 1, ('VOC2012', 'val'): 1}
+
+
+@pytest.fixture(scope='session')
+def small_voc(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The first pictures of each part of the embedded VOCdevkit: two to train, one to validate, one to test."""
+    devkit = tmp_path_factory.mktemp('data') / 'VOCdevkit'
+    for (year, part), count in VOC_LISTS.items():
+        source, target = root / 'data/samples/VOCdevkit' / year, devkit / year
+        ids = (source / f'ImageSets/Main/{part}.txt').read_text().split()[:count]
+        for folder, suffix in (('JPEGImages', 'jpg'), ('Annotations', 'xml')):
+            (target / folder).mkdir(parents=True, exist_ok=True)
+            for image in ids:
+                shutil.copy(source / folder / f'{image}.{suffix}', target / folder)
+        lists = target / 'ImageSets/Main'
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f'{part}.txt').write_text('\n'.join(ids) + '\n')
+    return devkit
+
+
 @pytest.fixture(scope='session')
 def small_data(small_kitti: Path, small_cityscapes: Path, small_land_cover: Path) -> Callable[[str, str], dict]:
     """From the type of a data set and a part of it to the settings that make it read two small frames."""
@@ -98,6 +118,7 @@ def shrink(cfg: Config, small_data: Callable[[str, str], dict], work_dir: Path) 
         else dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
     )
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
+    cfg.default_hooks.initialisation.allow_frozen_random = ['teacher'] if 'teacher' in cfg.model else []
     cfg.work_dir, cfg.load_from = str(work_dir), None
     cfg.experiment_name = work_dir.name
     cfg.visualizer.update(name=work_dir.name, vis_backends=[dict(type='LocalVisBackend')])
@@ -124,3 +145,50 @@ def shrink_pipeline(pipeline: list) -> None:
 def shrunk(small_data: Callable[[str, str], dict], in_root: Path) -> Callable[[str, Path], Config]:
     """From a leaf and a work dir to the recipe on two small frames, as `shrink` makes it."""
     return lambda leaf, work_dir: shrink(Config.fromfile(leaf), small_data, work_dir)
+
+
+@pytest.fixture(scope='session')
+def resnet50_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a ResNet-50 in a file as torchvision publishes them."""
+    import torch
+    from torchvision.models import resnet50
+
+    file = tmp_path_factory.mktemp('weights') / 'resnet50.pth'
+    torch.save(resnet50(weights=None).state_dict(), file)
+    return file
+
+
+def shrink_detector(cfg: Config, devkit: Path, weights: Path, work_dir: Path) -> Config:
+    """The same recipe on pictures of 96 pixels with few regions: an iteration a stage, one image to test."""
+    # What is frozen or keeps the statistics of its batch norm must not be random.
+    for module in (cfg.model.backbone, cfg.model.roi_head.get('shared_head', {})):
+        if module.get('init_cfg'):
+            module.init_cfg.checkpoint = str(weights)
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        loader.num_workers, loader.persistent_workers = 0, False
+        loader.dataset.data_root = str(devkit)
+        for step in loader.dataset.pipeline:
+            if step.type in ('Resize', 'RandomResize'):
+                step.scale = (96, 96)
+            elif step.type == 'RandomCrop':
+                step.crop_size = (96, 96)
+            elif step.type == 'Pad':
+                step.size = (96, 96)
+    settings = cfg.model.train_cfg
+    settings.rpn_proposal.update(nms_pre=50, max_per_img=8, min_bbox_size=0)
+    settings.rcnn.sampler.num = 8
+    cfg.model.test_cfg.rpn.update(nms_pre=50, max_per_img=4, min_bbox_size=0)
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_cfg.stages = [{**stage, 'epochs': 1, 'batch_size': 2} for stage in cfg.train_cfg.stages[:2]]
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
+    cfg.work_dir, cfg.load_from = str(work_dir), None
+    cfg.experiment_name = work_dir.name
+    cfg.visualizer.update(name=work_dir.name, vis_backends=[dict(type='LocalVisBackend')])
+    return cfg
+
+
+@pytest.fixture
+def shrunk_detector(small_voc: Path, resnet50_weights: Path, in_root: Path) -> Callable[[str, Path], Config]:
+    """From a leaf and a work dir to the recipe on a few small pictures, as `shrink_detector` makes it."""
+    return lambda leaf, work_dir: shrink_detector(Config.fromfile(leaf), small_voc, resnet50_weights, work_dir)

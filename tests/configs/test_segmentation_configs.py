@@ -10,10 +10,8 @@ from mmengine.config import Config
 from mmext.common.running import local_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVES = sorted(
-    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
-)
-NAMED = [leaf for leaf in LEAVES if leaf != 'configs/quickstart.py']
+NAMED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs/segmentation').rglob('*.py'))
+LEAVES = ['configs/quickstart.py', *NAMED]
 NAME = re.compile(
     r'(?P<algorithm>[a-z0-9]+)(-lovasz)?(_(?P<backbone>[a-z0-9-]+?)(-(?P<source>in1k|in22k|cityscapes|ce)-pre)?)?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<length>\d+)(?P<unit>k|e|i)_(?P<dataset>[a-z]+)-(?P<height>\d+)x(?P<width>\d+)'

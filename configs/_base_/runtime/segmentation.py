@@ -22,6 +22,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegPictureHook'),
+    initialisation=dict(type='InitialisationProofHook'),
 )
 custom_hooks = [dict(type='ValLossHook'), dict(type='RunSummaryHook')]
 

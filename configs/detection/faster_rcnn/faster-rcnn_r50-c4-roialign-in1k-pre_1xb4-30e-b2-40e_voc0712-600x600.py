@@ -1,0 +1,27 @@
+"""Faster R-CNN R50-C4 with RoIAlign (arXiv:1703.06870) from ImageNet weights, VOC07+12 split.
+
+Report street-voc-vit, arXiv:1506.01497. Published: - (not in the report). Not trained here.
+Data: tools/prepare/voc.py. Weights: metafile.yml (ImageNet ResNet-50).
+Hardware: one GPU; 5011 training images.
+Run: python tools/train.py configs/detection/faster_rcnn/faster-rcnn_r50-c4-roialign-in1k-pre_1xb4-30e-b2-40e_voc0712-600x600.py
+"""
+
+_base_ = [
+    '../../_base_/models/faster-rcnn_r50-c4.py',
+    '../../_base_/datasets/voc0712_split.py',
+    '../../_base_/schedules/voc0712_staged_70e.py',
+    '../../_base_/runtime/detection.py',
+]
+
+checkpoint = 'checkpoints/resnet50-0676ba61.pth'
+init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+model = dict(
+    backbone=dict(init_cfg=init_cfg),
+    roi_head=dict(
+        shared_head=dict(init_cfg=init_cfg),
+        bbox_roi_extractor=dict(
+            type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0)
+        ),
+    ),
+)
+default_hooks = dict(initialisation=dict(min_loaded={'backbone': 1.0, 'roi_head.shared_head': 1.0}))
