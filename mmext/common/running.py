@@ -88,22 +88,30 @@ def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
 
 def local_weights(cfg: Config) -> Iterator[str]:
     """Paths of all local weight files that building the model or starting the run will read."""
+    yield from _weight_settings(cfg)
 
-    def walk(node: Any) -> Iterator[str]:
+
+def _weight_settings(cfg: Config) -> dict[str, list[str]]:
+    """Local weight file -> names of the settings that ask for it, in the order of the config."""
+
+    def walk(node: Any, name: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, dict):
             if node.get('type') == 'Pretrained' and node.get('checkpoint'):
-                yield node['checkpoint']
+                yield node['checkpoint'], name
             for key, value in node.items():
                 if key == 'teacher_checkpoint':
-                    yield value
+                    yield value, f'{name}.{key}'
                 elif key != 'teacher':  # its initial weights are not read: its checkpoint holds all
-                    yield from walk(value)
+                    yield from walk(value, f'{name}.{key}')
         elif isinstance(node, (list, tuple)):
-            for value in node:
-                yield from walk(value)
+            for index, value in enumerate(node):
+                yield from walk(value, f'{name}.{index}')
 
-    candidates = [*walk(cfg.get('model', {})), cfg.get('load_from')]
-    yield from dict.fromkeys(path for path in candidates if path and '://' not in path)
+    settings: dict[str, list[str]] = {}
+    for path, name in [*walk(cfg.get('model', {}), 'model'), (cfg.get('load_from'), 'load_from')]:
+        if path and '://' not in path:
+            settings.setdefault(path, []).append(name)
+    return settings
 
 
 def check_weights(cfg: Config) -> None:
@@ -113,14 +121,14 @@ def check_weights(cfg: Config) -> None:
         FileNotFoundError: names the file and where its address stands.
     """
     model = cfg.get('model', {})
-    for path in local_weights(cfg):
+    for path, names in _weight_settings(cfg).items():
         if path == model.get('teacher_checkpoint'):
             check_teacher(path, model.teacher)
         elif not Path(path).is_file():
             raise FileNotFoundError(
                 f'{path}: weights are missing; metafile.yml beside the config names their source, '
                 f'tools/prepare/convert_*.py convert them. To train from scratch instead: '
-                f'--cfg-options load_from=None model.backbone.init_cfg=None'
+                f'--cfg-options {" ".join(f"{name}=None" for name in names)}'
             )
 
 

@@ -10,9 +10,9 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
+from mmext.common.prediction.predictor import load_weights
 from mmext.common.running import drop_pretrained, load_config
 
 # What a test pipeline does for the evaluation only.
@@ -37,7 +37,7 @@ class Segmenter:
 
     Raises:
         FileNotFoundError: no such config or checkpoint.
-        ValueError: a config of another toolbox, or without a test pipeline.
+        ValueError: a config of another toolbox, or without a test pipeline; a checkpoint of another model.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Segmenter:
         self.pipeline = Compose(frame_pipeline(dataset.pipeline))
         self.model = _build(cfg, seed)
         if checkpoint:
-            load_checkpoint(self.model, str(checkpoint), map_location='cpu', logger='silent')
+            load_weights(self.model, checkpoint)
         self.model.to(device or get_device()).eval()
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_missing_weights_are_named_before_anything_is_built(tmp_path, monkeypatc
         running.check_weights(cfg)
     (tmp_path / 'mit.pth').touch()
     running.check_weights(cfg)
+
+
+def test_missing_weights_name_every_setting_that_asks_for_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part = dict(init_cfg=dict(type='Pretrained', checkpoint='r50.pth'))
+    cfg = Config(dict(model=dict(backbone=part, roi_head=dict(shared_head=part), neck=[part]), load_from='r50.pth'))
+    settings = 'model.backbone.init_cfg=None model.roi_head.shared_head.init_cfg=None model.neck.0.init_cfg=None'
+    with pytest.raises(FileNotFoundError, match=rf'--cfg-options {re.escape(settings)} load_from=None$'):
+        running.check_weights(cfg)
 
 
 def test_drop_pretrained_keeps_other_initialisations():
