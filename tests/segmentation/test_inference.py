@@ -12,7 +12,7 @@ SMALL = {'model.backbone.base_channels': 8, 'model.backbone.stem_channels': 8}
 SMALL_HEAD = {'model.decode_head.in_channels': [8, 16, 32, 64], 'model.decode_head.channels': 8}
 OPTIONS = {**SMALL, **SMALL_HEAD}
 
-pytestmark = pytest.mark.usefixtures('in_root', 'mmseg_scope')
+pytestmark = pytest.mark.usefixtures('in_root')
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,6 @@ from mmext.analysis.benchmark import peak_bytes
 from mmext.segmentation.tta import MeanProbabilities, StreamingTTA, fold, merge_views, softmax_, unfold
 
 SCALES = [(32, 24), (48, 40), (64, 48), (80, 56), (96, 64), (112, 80)]
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ def b0() -> dict[str, torch.Tensor]:
     return weights
 
 
-def test_result_initialises_mmseg_through_the_config(tmp_path, b0, capsys):
+def test_result_initialises_mmseg_through_the_config(tmp_path, b0, capsys, mmseg_scope):
     import mmseg.models  # noqa: F401
     from mmseg.registry import MODELS
 

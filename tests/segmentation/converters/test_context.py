@@ -13,8 +13,6 @@ from mmext.common.weight_conversion import WeightsError
 from mmext.segmentation.converters.context import convert_context_head
 from mmext.segmentation.converters.context_layouts import LAYOUTS
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 CLASSES, BEFORE, LAST, WIDTH = 5, 6, 8, 4
 SIZES = [(1, 9, 13), (2, 12, 7), (2, 5, 5)]
 ON_THE_MAP_BEFORE = dict(in_channels=BEFORE, in_index=0, channels=3)

@@ -14,7 +14,7 @@ from mmext.segmentation.converters.deep_lab_v3_plus import convert_deep_lab_v3_p
 
 VAINF = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / 'deep_lab_reference.py')))
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope', 'in_root')
+pytestmark = pytest.mark.usefixtures('in_root')
 
 
 @pytest.fixture(scope='module')

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 SEMSEG = SimpleNamespace(**runpy.run_path(str(HERE / 'semseg_reference.py')))
 BASES = {'PSPNet': 'pspnet_r101-d8_semseg', 'PSANet': 'psanet_r101-d8'}
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope', 'in_root')
+pytestmark = pytest.mark.usefixtures('in_root')
 
 
 def build(network: str, mask_hw: tuple = (7, 7), **backbone):

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 CROP = (slice(100, 164), slice(300, 396))
 
 

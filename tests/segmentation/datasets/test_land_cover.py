@@ -8,8 +8,6 @@ from mmext.common.samples.land_cover import COLOURS, write_tiles
 from mmext.segmentation.datasets.label_encoding import MaskError, write_mask
 from mmext.segmentation.datasets.land_cover import CLASSES, COLORS, LandCoverDataset
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 
 def build(root: Path, **kwargs):
     settings = dict(

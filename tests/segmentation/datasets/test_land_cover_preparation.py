@@ -33,7 +33,7 @@ def test_colours_become_the_indices_that_they_were_drawn_from(tmp_path):
             assert (tmp_path / 'out' / 'img_dir' / part / f'{index:04d}_sat.jpg').is_symlink()
 
 
-def test_prepared_folder_is_what_the_data_set_reads(raw, tmp_path, mmseg_scope):
+def test_prepared_folder_is_what_the_data_set_reads(raw, tmp_path):
     from mmseg.registry import DATASETS
 
     prepare_land_cover(raw, tmp_path / 'out', val_count=2)

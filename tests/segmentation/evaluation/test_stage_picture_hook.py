@@ -13,8 +13,6 @@ from PIL import Image
 from mmext.segmentation.evaluation import stage_picture_hook
 from mmext.segmentation.evaluation.stage_picture_hook import StagePictureHook
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 
 @pytest.fixture(scope='session')
 def noise(tmp_path_factory) -> Path:

@@ -15,7 +15,6 @@ from torch import nn
 
 from mmext.segmentation.evaluation.val_loss_hook import ValLossHook, logits_loss, scoring_head
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 WEIGHT = [0.5, 2.0, 1.0, 1.5]
 
 

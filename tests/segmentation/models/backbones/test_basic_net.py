@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 
 @pytest.mark.parametrize('size_hw', [(375, 1242), (256, 864), (33, 50)])
 def test_shape_follows_the_pools(size_hw):

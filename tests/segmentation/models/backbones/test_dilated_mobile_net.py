@@ -6,8 +6,6 @@ from torchvision.ops import SqueezeExcitation
 
 from mmext.segmentation.models.backbones.dilated_mobile_net import DilatedMobileNet, dilate
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 TORCHVISION = {'v2': torchvision.models.mobilenet_v2, 'v3-large': torchvision.models.mobilenet_v3_large}
 ARCHS = pytest.mark.parametrize('arch', TORCHVISION)
 

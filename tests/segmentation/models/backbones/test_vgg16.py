@@ -4,8 +4,6 @@ import torch.nn.functional as F
 from torchvision.models import vgg16
 from torchvision.models.vgg import cfgs, make_layers
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 # input and output channels of the thirteen convolutions that the report prints
 WIDTHS = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
 WIDTHS += [(256, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 512)]

@@ -1,11 +1,8 @@
 import math
 
-import pytest
 import torch
 
 from mmext.segmentation.models.contexts.object_context import attend_objects, gather_objects
-
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 def build(**kwargs):

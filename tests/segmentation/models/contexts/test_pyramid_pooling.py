@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 
 def build(**kwargs):
     from mmseg.registry import MODELS

@@ -1,8 +1,5 @@
-import pytest
 import torch
 import torch.nn.functional as F
-
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 def build(**kwargs):

@@ -2,8 +2,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 CLASSES = 5
 CONTEXTS = ['PyramidPooling', 'AtrousPyramid', 'ObjectContext']
 ON_THE_MAP_BEFORE = dict(in_channels=8, in_index=0, channels=4)

@@ -2,8 +2,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 
 def build(**settings):
     from mmseg.registry import MODELS

@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 CHANNELS = (64, 128, 256, 512, 512, 512)
 
 

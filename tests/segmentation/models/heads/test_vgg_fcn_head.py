@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
 BACKBONE = 14_714_688  # counted in the backbone's test
 CLASSES = 7
 

@@ -8,7 +8,6 @@ from mmseg.registry import MODELS
 
 from mmext.segmentation.models.losses.channel_wise_divergence import ChannelWiseDivergence, channel_wise_divergence
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 LN2, LN3 = math.log(2), math.log(3)
 
 

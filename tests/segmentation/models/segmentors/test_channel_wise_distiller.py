@@ -16,7 +16,6 @@ from mmseg.structures import SegDataSample
 from mmext.analysis.flops import count_flops
 from mmext.segmentation.models.losses.channel_wise_divergence import channel_wise_divergence
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 MEAN = [123.675, 116.28, 103.53]
 
 
