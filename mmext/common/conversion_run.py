@@ -11,6 +11,7 @@ from mmext.common.files import write_text
 from mmext.common.weight_conversion import ConversionReport, WeightsError, read_state_dict, write_state_dict
 
 Converter = Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], ConversionReport]]
+Reader = Callable[[Path], Mapping[str, Tensor]]
 
 
 def run_conversion(
@@ -19,6 +20,7 @@ def run_conversion(
     convert: Converter,
     objection: Callable[[ConversionReport], str],
     report_file: Path | None = None,
+    read: Reader = read_state_dict,
 ) -> int:
     """Convert a file of weights and print what became of every tensor.
 
@@ -28,6 +30,7 @@ def run_conversion(
         convert: From the source's tensors to those of the target and a report.
         objection: What else stands against the result, with the fix, or ''.
         report_file: The report as JSON goes here too, also where the result is refused.
+        read: Reads the source; raises `WeightsError` or `OSError`.
 
     Returns:
         The exit status: 1 after an error, which is printed.
@@ -35,7 +38,7 @@ def run_conversion(
     # Piped output has no width of its own, and rich would fold every name at column 80.
     console = Console(width=None if sys.stdout.isatty() else 220)
     try:
-        _convert_file(src, dst, convert, objection, report_file, console)
+        _convert_file(src, dst, convert, objection, report_file, read, console)
     except (WeightsError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -48,11 +51,12 @@ def _convert_file(
     convert: Converter,
     objection: Callable[[ConversionReport], str],
     report_file: Path | None,
+    read: Reader,
     console: Console,
 ) -> None:
     if src.resolve() == dst.resolve():
         raise WeightsError(f'{dst}: is the source itself. Fix: give another DST.')
-    source = read_state_dict(src)
+    source = read(src)
     try:
         converted, report = convert(source)
     except WeightsError as error:
