@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmext.common.samples import kitti_seg, voc_devkit
+from mmext.common.samples import cifar100, kitti_seg, pets, voc_devkit
 
 
 @pytest.fixture(scope='module')
@@ -24,6 +24,8 @@ def quick_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(kitti_seg, 'render_frame', frame)
     monkeypatch.setattr(voc_devkit, 'COUNTS', {('2007', 'train'): 2, ('2012', 'val'): 1})
+    monkeypatch.setattr(cifar100, 'COUNTS', {'train': 1, 'test': 1})
+    monkeypatch.setattr(pets, 'COUNTS', {'train': 2, 'val': 2, 'test': 2})
 
 
 def contents(folder: Path) -> dict[str, bytes]:

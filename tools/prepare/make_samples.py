@@ -11,8 +11,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmext.common.samples.cifar100 import write_cifar100
 from mmext.common.samples.kitti_seg import write_kitti_seg
 from mmext.common.samples.land_cover import write_land_cover
+from mmext.common.samples.pets import write_pets
 from mmext.common.samples.voc_devkit import write_voc_devkit
 
 # name of the set (and of its folder) -> function of folder and seed that yields (done, total) as it writes
@@ -20,6 +22,8 @@ SETS: dict[str, Callable[[Path, int], Iterator[tuple[int, int]]]] = {
     'kitti_seg': write_kitti_seg,
     'land_cover': write_land_cover,
     'VOCdevkit': write_voc_devkit,
+    'cifar100': write_cifar100,
+    'pets': write_pets,
 }
 
 
