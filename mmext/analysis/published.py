@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 PUBLISHED = Path(__file__).with_name('published.yml')
-UNITS = ('%', 'share', 'ms', 'FPS', 'raw')
+UNITS = ('%', 'share', 'ms', 'FPS', 'M', 'MB', 'raw')
 # Largest relative deviation of a count; None where the published figure itself is not understood.
 TOLERANCES = {'decimals': 0.001, 'rounded': 0.01, 'unexplained': None}
 REQUIRED = ('report', 'table', 'model', 'config', 'metrics')
@@ -21,7 +21,7 @@ class PublishedError(ValueError):
 
 @dataclass(frozen=True)
 class Figure:
-    """One score or time, as printed (`text`), in one of `UNITS`."""
+    """One score, time or size, as printed (`text`), in one of `UNITS`."""
 
     text: str
     unit: str

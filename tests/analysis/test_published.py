@@ -95,6 +95,9 @@ def test_every_table_is_there():
         ('dlcv', 'Other models tried'): 8,  # FCN8s is among the compared
         ('street-voc-vit', 'Part 1'): 3,
         ('street-voc-vit', 'Table 1'): 3,
+        ('street-voc-vit', 'Table 2'): 9,
+        ('street-voc-vit', 'Table 3'): 4,  # ViT-small is in table 2
+        ('vit-pets', 'Results'): 2,
     }
     assert len({row.config for row in rows}) == len(rows)
 
@@ -104,10 +107,24 @@ def test_slips_of_the_reports_are_noted():
     assert {'0.4613', '78.97', '0.681951', '97.213', '79.472'} <= set(re.findall(r'\d+\.\d+', notes))
 
 
+def test_sizes_are_in_millions_and_megabytes(read):
+    metrics = 'metrics: {params: 4.97 M, flops: 1800 M, pass_size: 48.16 MB}'
+    (row,) = read(ROW.replace('metrics: {mIoU: 0.2760 share, latency: 34 ms}', metrics))
+    assert {name: str(figure) for name, figure in row.metrics.items()} == {
+        'params': '4.97 M',
+        'flops': '1800 M',
+        'pass_size': '48.16 MB',
+    }
+
+
 def test_every_figure_is_that_of_a_share_or_per_cent():
+    sizes = {'params': 'M', 'flops': 'M', 'pass_size': 'MB'}
     for row in read_published():
         for name, figure in row.metrics.items():
-            scores = ('mIoU', 'mAcc', 'aAcc', 'mAP', 'matched_class_miou', 'matched_accuracy')
+            if name in sizes:
+                assert figure.unit == sizes[name]
+                continue
+            scores = ('mIoU', 'mAcc', 'aAcc', 'mAP', 'matched_class_miou', 'matched_accuracy', 'top1', 'top5')
             assert name in (*scores, 'latency', 'speed', 'loss')
             if name in scores:
                 assert 10 < figure.value * (100 if figure.unit == 'share' else 1) < 100

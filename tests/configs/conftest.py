@@ -192,3 +192,50 @@ def shrink_detector(cfg: Config, devkit: Path, weights: Path, work_dir: Path) ->
 def shrunk_detector(small_voc: Path, resnet50_weights: Path, in_root: Path) -> Callable[[str, Path], Config]:
     """From a leaf and a work dir to the recipe on a few small pictures, as `shrink_detector` makes it."""
     return lambda leaf, work_dir: shrink_detector(Config.fromfile(leaf), small_voc, resnet50_weights, work_dir)
+
+
+@pytest.fixture(scope='session')
+def small_pets(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """Two cats and two dogs to train, and as many to validate, of the embedded sample."""
+    folder = tmp_path_factory.mktemp('data') / 'pets'
+    for part in ('train', 'val'):
+        (folder / part).mkdir(parents=True)
+        for label in ('cat', 'dog'):
+            for file in sorted((root / 'data/samples/pets' / part).glob(f'{label}*'))[:2]:
+                shutil.copy(file, folder / part)
+    return folder
+
+
+def shrink_classifier(cfg: Config, pets: Path, work_dir: Path) -> Config:
+    """The same recipe with four pictures a batch and a shallow network: an iteration a stage, a few images to test."""
+    pretrained = bool(cfg.model.backbone.get('init_cfg'))
+    drop_pretrained(cfg)
+    cfg.default_hooks.initialisation = dict(
+        type='InitialisationProofHook', allow_frozen_random=['backbone'] if pretrained else []
+    )
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        loader.num_workers, loader.persistent_workers, loader.batch_size = 0, False, 4
+        if loader.dataset.type == 'FileNameLabelDataset':
+            loader.dataset.data_root = str(pets)
+        else:
+            loader.dataset.update(type='SampleCIFAR100', data_root='data/samples/cifar100', indices=4)
+    if 'layers' not in cfg.model.backbone and 'ViT' in cfg.model.backbone.type:
+        cfg.model.backbone.num_layers = 2
+    elif cfg.model.backbone.type == 'VisionTransformer':
+        cfg.model.backbone.arch = dict(embed_dims=768, num_layers=1, num_heads=12, feedforward_channels=64)
+    if cfg.train_cfg.type == 'StagedTrainLoop':
+        cfg.train_cfg.stages = [{**stage, 'epochs': 1, 'batch_size': 4} for stage in cfg.train_cfg.stages]
+    else:
+        cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
+    cfg.work_dir, cfg.load_from = str(work_dir), None
+    cfg.experiment_name = work_dir.name
+    cfg.visualizer.update(name=work_dir.name, vis_backends=[dict(type='LocalVisBackend')])
+    return cfg
+
+
+@pytest.fixture
+def shrunk_classifier(small_pets: Path, in_root: Path) -> Callable[[str, Path], Config]:
+    """From a leaf and a work dir to the recipe on a few pictures, as `shrink_classifier` makes it."""
+    return lambda leaf, work_dir: shrink_classifier(Config.fromfile(leaf), small_pets, work_dir)
