@@ -93,6 +93,7 @@ def test_every_table_is_there():
         ('context', 'Table 4'): 2,  # MobileNetV2 is in table 3
         ('dlcv', 'Models compared'): 2,
         ('dlcv', 'Other models tried'): 8,  # FCN8s is among the compared
+        ('dlcv', 'Classification'): 4,
         ('street-voc-vit', 'Part 1'): 3,
         ('street-voc-vit', 'Table 1'): 3,
         ('street-voc-vit', 'Table 2'): 9,

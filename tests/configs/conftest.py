@@ -224,6 +224,8 @@ def shrink_classifier(cfg: Config, pets: Path, work_dir: Path) -> Config:
         cfg.model.backbone.num_layers = 2
     elif cfg.model.backbone.type == 'VisionTransformer':
         cfg.model.backbone.arch = dict(embed_dims=768, num_layers=1, num_heads=12, feedforward_channels=64)
+    if cfg.model.backbone.type in ('ResNeXt', 'VGG'):
+        cfg.model.backbone.depth = dict(ResNeXt=50, VGG=11)[cfg.model.backbone.type]
     if cfg.train_cfg.type == 'StagedTrainLoop':
         cfg.train_cfg.stages = [{**stage, 'epochs': 1, 'batch_size': 4} for stage in cfg.train_cfg.stages]
     else:

@@ -12,12 +12,20 @@ from mmext.common.running import local_weights
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs/classification').rglob('*.py'))
 NAME = re.compile(
-    r'(?P<network>vit-tiny|vit-small|vit-large|vit-base|resnet18|resnet18-half|resnet-vit)(-p(?P<patch>\d+))?'
+    r'(?P<network>vit-(tiny|small|large|base)|resnet18|resnet18-half|resnet34|resnet-vit|resnext101|vgg16)(-p(?P<patch>\d+))?'
     r'(?P<cutmix>-cutmix)?(?P<jitter>-jitter)?(?P<nopos>-nopos)?(?P<modern>-modern)?'
-    r'(-(?P<trained>head|all|head-then-all))?(-(?P<source>in21k)-pre)?'
-    r'_1xb(?P<batch>\d+)-(?P<epochs>\d+)e_(?P<dataset>cifar100|sample|pets)-(?P<height>\d+)x(?P<width>\d+)'
+    r'(-(?P<trained>head|all|head-then-all))?(-(?P<source>in21k|in1k)-pre)?'
+    r'_1xb(?P<batch>\d+)-(?P<epochs>\d+)e_(?P<dataset>cifar100|sample|pets|dlcv50)-(?P<height>\d+)x(?P<width>\d+)'
 )
 DATASETS = {'cifar100': 'CheckedCIFAR100', 'sample': 'SampleCIFAR100', 'pets': 'FileNameLabelDataset'}
+DATASETS['dlcv50'] = DATASETS['pets']
+WEIGHTS = {
+    'vit-base': 'checkpoints/vit-base-p16-in21k-in1k.pth',
+    'resnet18': 'checkpoints/resnet18-f37072fd.pth',
+    'resnet34': 'checkpoints/resnet34-b627a593.pth',
+    'resnext101': 'checkpoints/resnext101_32x8d-8ba56ff5.pth',
+    'vgg16': 'checkpoints/vgg16-mmpretrain.pth',
+}
 FREEZE = {'head': [['backbone']], 'all': [[]], 'head-then-all': [['backbone'], []]}
 
 pytestmark = pytest.mark.usefixtures('in_root')
@@ -38,7 +46,7 @@ def test_trains_a_step_of_each_stage_and_tests_images(leaf, shrunk_classifier, t
     before = {name: value.clone() for name, value in runner.model.named_parameters()}
     runner.train()
     changed = {name for name, value in runner.model.named_parameters() if not value.equal(before[name])}
-    assert any(name.startswith('head') for name in changed)
+    assert any(name.startswith(('head', 'backbone.classifier')) for name in changed)  # the latter is VGG's head
     if parsed(leaf)['trained'] == 'head':
         assert not any(name.startswith('backbone') for name in changed)
     metrics = runner.test()
@@ -55,7 +63,7 @@ def test_name_is_true(leaf):
     assert cfg.train_dataloader.dataset.type == DATASETS[name['dataset']]
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
     size = (int(name['height']), int(name['width']))
-    if name['dataset'] == 'pets':
+    if name['dataset'] in ('pets', 'dlcv50'):
         assert steps['RandomResizedCrop'].scale == 224
     else:
         assert tuple(steps['Resize'].scale if 'Resize' in steps else (32, 32)) == size
@@ -72,7 +80,8 @@ def test_name_is_true(leaf):
 
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_initial_weights_are_those_of_the_name(leaf):
-    expected = ['checkpoints/vit-base-p16-in21k-in1k.pth'] if parsed(leaf)['source'] else []
+    name = parsed(leaf)
+    expected = [WEIGHTS[name['network']]] if name['source'] else []
     assert list(local_weights(Config.fromfile(leaf))) == expected
 
 
@@ -97,7 +106,7 @@ def test_metafile_lists_it(leaf):
 
 
 def test_there_are_leaves():
-    assert len(LEAVES) >= 18
+    assert len(LEAVES) >= 22
 
 
 def differing(first: str, second: str) -> set[str]:
