@@ -295,6 +295,20 @@ def test_a_transform_that_fails_is_named(predictors, files, monkeypatch):
         predictors['classification'].read(files[0])
 
 
+def test_a_preprocessor_beside_the_model_is_used_as_a_runner_uses_it(models, tmp_path):
+    config, checkpoint = models['classification']
+    inside = '    data_preprocessor=dict(to_rgb=True'
+    text = Path(config).read_text()
+    assert inside in text
+    start = text.index(inside)
+    line = text[start : text.index('\n', start) + 1]
+    beside = tmp_path / 'beside.py'
+    beside.write_text(text.replace(line, '') + line.strip().rstrip(',') + '\n')
+    settings = [Predictor(each, checkpoint).model.data_preprocessor for each in (config, beside)]
+    assert settings[0].mean.equal(settings[1].mean)
+    assert settings[0].to_rgb == settings[1].to_rgb is True
+
+
 def test_classes_of_the_checkpoint_come_first(models, tmp_path):
     config, checkpoint = models['classification']
     content = torch.load(checkpoint)

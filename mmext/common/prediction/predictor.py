@@ -98,6 +98,8 @@ class Predictor:
         self.device = _available(device or get_device())
         load, prepare = _split_pipeline(unlabelled_pipeline(cfg, config), config)
         drop_pretrained(cfg)
+        if cfg.get('data_preprocessor') is not None:  # a Runner hands it to the model in this way
+            cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
         with DefaultScope.overwrite_default_scope(scope):
             model = revert_sync_batchnorm(MODELS.build(cfg.model))
             self._load, self._prepare = Compose([load]), Compose(prepare)
