@@ -4,12 +4,9 @@ Shapes: B images of a batch, K classes; targets and logits (B, K).
 """
 
 import logging
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.dist import get_dist_info
@@ -22,6 +19,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmext.common.hooks.epoch_losses_hook import WeightedMeans
+from mmext.common.undisturbed import evaluating, random_state_kept
 
 MIXED, MIXED_BEST, CLEAN = 'train_mixed', 'train_mixed_best', 'train_clean'
 
@@ -264,30 +262,3 @@ def validation_pipeline(runner) -> Callable[[dict], dict | None]:
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model itself in a distributed run."""
     return model.module if is_model_wrapper(model) else model
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside; afterwards every module is in its own mode, frozen ones too."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """What is drawn inside does not change what is drawn afterwards (Python, NumPy, torch and the current GPU)."""
-    # Transforms draw from the global generators.
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)  # noqa: NPY002

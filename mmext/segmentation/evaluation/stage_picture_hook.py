@@ -1,23 +1,20 @@
 """Predictions of a few images at an early, a middle and the final stage of training, in one figure (dlcv report)."""
 
 import difflib
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import mmcv
 import numpy as np
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, autocast
 from mmseg.registry import HOOKS
-from torch import nn
 
 from mmext.common.figures import save_figure
+from mmext.common.undisturbed import evaluating, random_state_kept
 from mmext.segmentation.datasets.label_encoding import read_mask, write_mask
 from mmext.segmentation.evaluation.stage_figure import StageRow, stage_figure, to_rgb
 
@@ -248,36 +245,10 @@ def predict_alone(runner, places: Sequence[int]) -> list:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     loader = runner.val_dataloader
     samples = []
-    with random_state_kept(), evaluating(model), torch.no_grad(), autocast(enabled=runner.val_loop.fp16):
+    with random_state_kept(), evaluating(model), autocast(enabled=runner.val_loop.fp16):
         for place in places:
             samples += model.val_step(loader.collate_fn([loader.dataset[place]]))
     return samples
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every module is in the mode that it was in, frozen ones too."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """What is drawn inside does not change what is drawn afterwards (Python, NumPy, torch and the current GPU)."""
-    # Transforms draw from NumPy's global generator.
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def to_labels(pixel_data) -> np.ndarray:

@@ -15,11 +15,10 @@ from mmext.classification.evaluation.train_accuracy_hook import (
     clean_indices,
     clean_sample,
     correct_predictions,
-    evaluating,
     mixed_accuracy,
-    random_state_kept,
     validation_pipeline,
 )
+from mmext.common.undisturbed import evaluating, random_state_kept
 
 
 def samples(labels, scores=None):

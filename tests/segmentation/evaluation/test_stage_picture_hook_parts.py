@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from mmext.common.undisturbed import evaluating, random_state_kept
 from mmext.segmentation.evaluation.stage_picture_hook import (
     StagePictureHook,
     choose_images,
-    evaluating,
     forget_later_maps,
-    random_state_kept,
     stage_titles,
 )
 
