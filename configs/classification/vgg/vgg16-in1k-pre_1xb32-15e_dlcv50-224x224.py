@@ -6,27 +6,22 @@ Run: python tools/train.py configs/classification/vgg/vgg16-in1k-pre_1xb32-15e_d
 """
 
 _base_ = [
+    '../../_base_/models/resnet18_dlcv50.py',
     '../../_base_/datasets/dlcv50_224.py',
     '../../_base_/schedules/adam_15e.py',
     '../../_base_/runtime/classification.py',
 ]
 
 model = dict(
-    type='ImageClassifier',
-    data_preprocessor=dict(
-        type='ClsDataPreprocessor',
-        num_classes=50,
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
-    ),
     backbone=dict(
+        _delete_=True,
         type='VGG',
         depth=16,
         num_classes=50,
         init_cfg=dict(type='Pretrained', checkpoint='checkpoints/vgg16-mmpretrain.pth'),
     ),
-    head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
+    neck=None,
+    head=dict(_delete_=True, type='ClsHead', loss=dict(type='CrossEntropyLoss')),
 )
 auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(initialisation=dict(min_loaded={'backbone.features': 1.0}))
