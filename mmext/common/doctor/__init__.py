@@ -20,19 +20,20 @@ from pathlib import Path
 
 from mmext.common.doctor import checks
 from mmext.common.doctor.checks import ERROR, TOOLBOXES, WARNING, Check
-from mmext.common.doctor.commands import Commands, find_installer
+from mmext.common.doctor.commands import MMCV, Commands, find_installer
+from mmext.common.toolbox_line import (
+    MAINTAINED,
+    ORIGINAL,
+    SUBSTITUTES,
+    distribution_of,
+    installed_line,
+    requirement_of,
+    version_of,
+)
 
 PROBE = Path(__file__).with_name('probe.py')
+MMENGINE = 'onedl-mmengine>=0.10.12,<0.11'
 CORE = ('torch', 'torchvision', 'mmcv_ops', 'numpy', 'cv2', 'mmengine', 'distutils')
-DISTRIBUTIONS = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation', 'onedl-mmdetection', 'onedl-mmpretrain')
-
-
-def version_of(distribution: str) -> str | None:
-    """Installed version of a distribution, None if absent."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def run_probes(groups: Sequence[Sequence[str]], timeout_s: float, python: str = sys.executable) -> dict[str, dict]:
@@ -106,11 +107,21 @@ def owners_of(module: str) -> list[str]:
     return list(importlib.metadata.packages_distributions().get(module, []))
 
 
-def mmext_requirements() -> list[str]:
+def mmext_requirements(line: str = MAINTAINED) -> list[str]:
+    """Requirements in mmext's own metadata, as they read for a line of the toolboxes; empty if it is not installed."""
     try:
-        return importlib.metadata.requires('mmext') or []
+        found = importlib.metadata.requires('mmext') or []
     except importlib.metadata.PackageNotFoundError:
         return []
+    return [requirement_of(requirement, line) for requirement in found]
+
+
+def find_commands(line: str) -> Commands:
+    """The commands that suit this environment; the lock file of the project knows the maintained line alone."""
+    installer = find_installer(project=PROBE.parents[3])
+    if line == ORIGINAL and installer == 'uv':
+        installer = 'uv pip'
+    return Commands(installer, distribution_of(MMCV, line))
 
 
 def probe_work_dir(path: Path) -> tuple[str, int]:
@@ -141,7 +152,9 @@ def collect_versions(probes: Mapping[str, Mapping], gpus: Sequence[str], shm: in
     versions = {'python': platform.python_version(), 'platform': platform.platform()}
     versions['mmext'] = version_of('mmext') or 'not installed'
     versions |= {name: probes[name].get('value', {}).get('version') for name in ('torch', 'torchvision')}
-    versions |= {name: version_of(name) for name in (*DISTRIBUTIONS, 'numpy')}
+    line = installed_line(version_of)
+    versions['line of the toolboxes'] = line
+    versions |= {name: version_of(name) for name in (*(distribution_of(each, line) for each in SUBSTITUTES), 'numpy')}
     versions['opencv'] = probes['cv2'].get('value', {}).get('version')
     versions['CUDA runtime'] = torch.get('cuda_built')
     versions['cuDNN'] = torch.get('cudnn')
@@ -161,7 +174,12 @@ def examine(work_dir: str | Path = 'work_dirs', timeout_s: float = 120.0) -> tup
     Returns:
         Versions by name, and the checks in the order in which to mend what they find.
     """
-    commands = Commands(find_installer(project=PROBE.parents[3]))
+    line = installed_line(version_of)
+    commands = find_commands(line)
+
+    def version_in_line(name: str) -> str | None:
+        return version_of(distribution_of(name, line))
+
     modules = [module for _, module, _, _ in TOOLBOXES]
     probes = run_probes([CORE, modules], timeout_s)
     gpus, shm = list_gpus(), shared_memory()
@@ -170,10 +188,12 @@ def examine(work_dir: str | Path = 'work_dirs', timeout_s: float = 120.0) -> tup
         checks.check_python(sys.version_info, commands),
         checks.check_torch(torch, commands),
         checks.check_pair(torch, probes['torchvision'], commands),
-        *checks.check_requirements(mmext_requirements(), version_of, commands),
-        checks.check_transformers(version_of('transformers'), bool(version_of('onedl-mmpretrain')), commands),
+        *checks.check_requirements(mmext_requirements(line), version_in_line, commands),
+        checks.check_transformers(version_of('transformers'), bool(version_in_line('onedl-mmpretrain')), commands),
         checks.check_import('numpy', probes['numpy'], commands.install('numpy>=1.26')),
-        checks.check_import('mmengine', probes['mmengine'], commands.install('onedl-mmengine>=0.10.12,<0.11')),
+        checks.check_import(
+            'mmengine', probes['mmengine'], commands.install(requirement_of('onedl-mmengine>=0.10.12,<0.11', line))
+        ),
         # The Runner imports distutils, which Python 3.12 has only through setuptools.
         checks.check_import('distutils', probes['distutils'], commands.install('setuptools<81')),
         checks.check_mmcv_ops(ops, commands),
@@ -184,7 +204,7 @@ def examine(work_dir: str | Path = 'work_dirs', timeout_s: float = 120.0) -> tup
         checks.check_cuda(torch, gpus, commands),
         checks.check_mmcv_cuda(torch, ops, commands),
         checks.check_opencv(owners_of('cv2'), probes['cv2'], commands),
-        *checks.check_toolboxes(probes, version_of, commands, root_fix),
+        *checks.check_toolboxes(probes, version_in_line, commands, root_fix),
         checks.check_work_dir(str(work_dir), *probe_work_dir(Path(work_dir))),
         checks.check_shared_memory(shm),
     ]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmext.common.doctor.commands import MMCV, Commands, torchvision_for
+from mmext.common.doctor.commands import Commands, torchvision_for
 
 OK, WARNING, ERROR = 'ok', 'warning', 'error'
 # Package, what to import, distribution, extra of mmext.
@@ -197,7 +197,7 @@ def _applies(requirement, version_of: Callable[[str], str | None]) -> bool:
 
 
 def _fix(requirement, commands: Commands) -> str:
-    if requirement.name == MMCV:
+    if requirement.name == commands.mmcv:
         return commands.build_mmcv()
     if requirement.name in {'torch', 'torchvision'}:
         return commands.torch_pair()

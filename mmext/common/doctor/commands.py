@@ -22,9 +22,11 @@ class Commands:
 
     Attributes:
         installer: `'uv'` in a project with a lock file, `'uv pip'` in another environment that uv made, else `'pip'`.
+        mmcv: What mmcv's distribution is called in the line of the toolboxes that is installed.
     """
 
     installer: str = 'pip'
+    mmcv: str = MMCV
 
     def install(self, *requirements: str, options: str = '') -> str:
         """Installs requirements; in a locked project the lock file knows them all."""
@@ -53,10 +55,10 @@ class Commands:
         """
         force = 'FORCE_CUDA=1 ' if cuda else ''
         if self.installer == 'uv':
-            return f'{force}uv sync --reinstall-package {MMCV}'
+            return f'{force}uv sync --reinstall-package {self.mmcv}'
         fresh = '--reinstall --no-cache' if self.installer == 'uv pip' else '--force-reinstall --no-cache-dir'
-        options = f'--no-build-isolation --no-binary {MMCV} --no-deps {fresh}'
-        return force + self.install(MMCV, options=options)
+        options = f'--no-build-isolation --no-binary {self.mmcv} --no-deps {fresh}'
+        return force + self.install(self.mmcv, options=options)
 
     def torch_pair(self, torch_version: str = TESTED_TORCH) -> str:
         """Installs a torch and the torchvision that was built for it, both from the same place."""
