@@ -151,6 +151,7 @@ def test_random_weights_never_stand_still(leaf):
 
 
 def test_anchors_are_those_of_the_report():
+    import mmdet.models  # noqa: F401
     from mmdet.registry import TASK_UTILS
 
     cfg = Config.fromfile(IMAGENET)

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
+from mmext.common.toolbox_line import ORIGINAL, installed_line
 from mmext.segmentation.evaluation.val_loss_hook import ValLossHook, logits_loss, scoring_head
 
 WEIGHT = [0.5, 2.0, 1.0, 1.5]
@@ -33,6 +34,9 @@ def maps(height=9, width=12, seed=0, num_classes=4):
     return torch.randn(num_classes, height, width, generator=generator) * 3, labels
 
 
+needs_maintained_line = pytest.mark.skipif(
+    installed_line() == ORIGINAL, reason="mmseg 1.2.2's CrossEntropyLoss fails on class weights beside ignored pixels"
+)
 LOSSES = [
     dict(type='CrossEntropyLoss'),
     dict(type='CrossEntropyLoss', class_weight=WEIGHT, loss_weight=0.4),
@@ -45,8 +49,11 @@ LOSSES = [
 # upstream's DiceLoss takes no weights of pixels
 @pytest.mark.parametrize(
     ('loss_decode', 'sampler'),
-    [(loss, None) for loss in LOSSES]
-    + [(loss, dict(type='OHEMPixelSampler', thresh=0.7, min_kept=20)) for loss in LOSSES[:-1]],
+    [
+        pytest.param(loss, sampler, marks=[needs_maintained_line] if loss is LOSSES[1] else [])
+        for sampler, losses in ((None, LOSSES), (dict(type='OHEMPixelSampler', thresh=0.7, min_kept=20), LOSSES[:-1]))
+        for loss in losses
+    ],
 )
 def test_as_the_head_computes_it(loss_decode, sampler):
     head = fcn_head(loss_decode=loss_decode, sampler=sampler).eval()
