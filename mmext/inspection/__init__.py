@@ -1,0 +1,1 @@
+"""Reads data and trains nothing: the passport of a dataset, and leaks between its splits."""
