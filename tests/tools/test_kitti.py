@@ -20,6 +20,16 @@ def test_sample_is_prepared_and_reported(tool, sample, tmp_path, capsys):
     assert len(split['train']) == 24
 
 
+def test_groups_stay_together(tool, sample, tmp_path, capsys):
+    argv = [str(sample), str(tmp_path / 'out'), '--val-count', '10', '--group-by', '^[0-9]{5}']
+    assert tool.main(argv) == 0
+    assert '22 train, 10 val' in capsys.readouterr().out
+    split = json.loads((tmp_path / 'out' / 'split.json').read_text())
+    assert len({stem[:5] for stem in split['val']}) == 1
+    assert tool.main([*argv[:-1], 'drive']) == 1
+    assert "error: --group-by 'drive': does not match 000000_10" in capsys.readouterr().err
+
+
 def test_errors_are_one_line(tool, tmp_path, capsys):
     assert tool.main([str(tmp_path), str(tmp_path / 'out')]) == 1
     error = capsys.readouterr().err

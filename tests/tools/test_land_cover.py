@@ -27,6 +27,15 @@ def test_options_reach_the_conversion(tool, tmp_path):
     assert not any(path.is_symlink() for path in (tmp_path / 'out').rglob('*'))
 
 
+def test_groups_stay_together(tool, tmp_path, capsys):
+    write_tiles(tmp_path / 'raw', range(4), (16, 16))
+    argv = [str(tmp_path / 'raw'), str(tmp_path / 'out'), '--val-count', '2']
+    assert tool.main([*argv, '--group-by', '000[01]']) == 1
+    assert 'does not match 0002 (2 of 4 names)' in capsys.readouterr().err
+    assert tool.main([*argv, '--group-by', r'(?:(?<=^000)[01]|[23]$)']) == 0
+    assert '2 train, 2 val' in capsys.readouterr().out
+
+
 def test_errors_are_one_line(tool, tmp_path, capsys):
     assert tool.main([str(tmp_path), str(tmp_path / 'out'), '--val-count', '1']) == 1
     error = capsys.readouterr().err

@@ -26,6 +26,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source.add_argument('--list', type=Path, metavar='FILE', help='names the validation pairs in RAW, one id a line')
     parser.add_argument('--seed', type=int, default=0, help='seed of --val-count (default: 0)')
     parser.add_argument(
+        '--group-by',
+        metavar='REGEX',
+        help='pairs whose ids it finds the same in stay together, such as the tiles of one picture; '
+        'the parts come as near to --val-count as that allows',
+    )
+    parser.add_argument(
         '--tolerance',
         type=int,
         default=0,
@@ -51,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.tolerance,
             args.others_unknown,
             args.copy,
+            args.group_by,
         )
     except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.progress import track
 
+from mmext.common.group_split import groups_of, split_groups
+
 from .label_encoding import MaskError, check_masks, detect_encoding, read_mask, to_train_ids, write_mask
 from .prepared_folder import claim_folder, place_file
 
@@ -53,14 +55,27 @@ def find_pairs(raw: Path) -> dict[str, tuple[Path, Path]]:
     return {stem: (images[stem], masks[stem]) for stem in sorted(images)}
 
 
-def split_stems(stems: Sequence[str], val_count: int, seed: int) -> tuple[list[str], list[str]]:
+def split_stems(
+    stems: Sequence[str], val_count: int, seed: int, group_by: str | None = None
+) -> tuple[list[str], list[str]]:
     """Sorted stems of train and val; the same for the same stems, count and seed.
 
+    Args:
+        stems: All of them.
+        val_count: Size of the validation part; with ``group_by`` as near to it as whole groups allow.
+        seed: Seed of the draw.
+        group_by: Regular expression; stems in which it finds the same stay together, see `groups_of`.
+
     Raises:
-        ValueError: ``val_count`` leaves one part empty.
+        ValueError: ``val_count`` leaves one part empty, or the groups cannot be split; `GroupSplitError`.
     """
     if not 0 < val_count < len(stems):
         raise ValueError(f'--val-count {val_count}: must be between 1 and {len(stems) - 1} for {len(stems)} frames')
+    if group_by is not None:
+        stems = sorted(stems)
+        sizes = (len(stems) - val_count, val_count)
+        parts = split_groups(groups_of(stems, group_by), sizes, seed, names=('train', 'val'))
+        return tuple([stems[index] for index in part] for part in parts)
     val = set(random.Random(seed).sample(sorted(stems), val_count))
     return sorted(set(stems) - val), sorted(val)
 
@@ -84,7 +99,13 @@ def read_val_list(path: Path, stems: Sequence[str]) -> tuple[list[str], list[str
 
 
 def prepare_kitti(
-    raw: Path, out: Path, val_count: int = 50, seed: int = 0, val_list: Path | None = None, copy: bool = False
+    raw: Path,
+    out: Path,
+    val_count: int = 50,
+    seed: int = 0,
+    val_list: Path | None = None,
+    copy: bool = False,
+    group_by: str | None = None,
 ) -> KITTISplit:
     """Check everything, then write the prepared folder. Running it again completes or refreshes the same folder.
 
@@ -94,16 +115,22 @@ def prepare_kitti(
         val_count: Frames of the validation part, drawn with ``seed``.
         val_list: Names the validation frames instead; `read_val_list`.
         copy: Copy the images; otherwise they are symbolic links into ``raw``.
+        group_by: Keeps frames together in the draw; `split_stems`.
 
     Raises:
         MaskError, FileNotFoundError, ValueError: faulty input; nothing was written.
         FileExistsError: ``out`` holds other things, or the same frames split in another way.
     """
+    if val_list and group_by is not None:
+        raise ValueError(f'--group-by {group_by!r}: {val_list} names the validation frames already; leave one out')
     pairs = find_pairs(raw)
     masks = [mask for _, mask in pairs.values()]
     encoding = detect_encoding(masks)
     check_masks(list(pairs.values()), encoding)
-    train, val = read_val_list(val_list, list(pairs)) if val_list else split_stems(list(pairs), val_count, seed)
+    if val_list:
+        train, val = read_val_list(val_list, list(pairs))
+    else:
+        train, val = split_stems(list(pairs), val_count, seed, group_by)
     split = KITTISplit(encoding, train, val)
     claim_folder(out, asdict(split))
     jobs = [('train', stem) for stem in train] + [('val', stem) for stem in val]

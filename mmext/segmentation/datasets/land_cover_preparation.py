@@ -116,6 +116,7 @@ def prepare_land_cover(
     tolerance: int = 0,
     others_unknown: bool = False,
     copy: bool = False,
+    group_by: str | None = None,
 ) -> LandCoverSplit:
     """Check everything, then write the prepared folder. Running it again completes or refreshes the same folder.
 
@@ -130,12 +131,13 @@ def prepare_land_cover(
         tolerance: `to_class_indices`.
         others_unknown: `to_class_indices`.
         copy: Copy the pictures; otherwise they are symbolic links into ``raw``.
+        group_by: Regular expression that keeps pairs together in the draw; `split_stems`.
 
     Raises:
         MaskError, FileNotFoundError, ValueError: faulty input; nothing was written.
         FileExistsError: ``out`` holds other things, or the same pairs split or converted in another way.
     """
-    train, val = _split(raw, val_raw, val_count, seed, val_list)
+    train, val = _split(raw, val_raw, val_count, seed, val_list, group_by)
 
     def convert(image: Path, mask: Path) -> np.ndarray:
         return to_class_indices(read_pair(image, mask), tolerance, others_unknown, mask)
@@ -153,11 +155,18 @@ def prepare_land_cover(
     return split
 
 
-def _split(raw: Path, val_raw: Path | None, val_count: int, seed: int, val_list: Path | None) -> tuple[Pairs, Pairs]:
+def _split(
+    raw: Path, val_raw: Path | None, val_count: int, seed: int, val_list: Path | None, group_by: str | None
+) -> tuple[Pairs, Pairs]:
+    if group_by is not None and (val_raw or val_list):
+        raise ValueError(
+            f'--group-by {group_by!r}: {val_raw or val_list} holds the validation pairs already; '
+            f'it goes with --val-count only'
+        )
     pairs = find_pairs(raw)
     if val_raw is not None:
         return pairs, find_pairs(val_raw)
     stems: Sequence[Sequence[str]]
-    stems = read_val_list(val_list, list(pairs)) if val_list else split_stems(list(pairs), val_count, seed)
+    stems = read_val_list(val_list, list(pairs)) if val_list else split_stems(list(pairs), val_count, seed, group_by)
     train, val = ({stem: pairs[stem] for stem in part} for part in stems)
     return train, val

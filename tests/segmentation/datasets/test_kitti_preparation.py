@@ -129,3 +129,26 @@ def test_val_count_must_leave_both_parts(tmp_path, count):
     make_raw(tmp_path / 'raw')
     with pytest.raises(ValueError, match=rf'--val-count {count}: must be between 1 and 5'):
         prepare_kitti(tmp_path / 'raw', tmp_path / 'out', val_count=count)
+
+
+def test_groups_of_frames_stay_together():
+    stems = [f'{index:06d}_10' for index in range(200)]
+    train, val = split_stems(stems, 50, seed=0, group_by='^[0-9]{5}')
+    assert (len(train), len(val)) == (150, 50)
+    assert not {stem[:5] for stem in train} & {stem[:5] for stem in val}
+    assert split_stems(stems[::-1], 50, seed=0, group_by='^[0-9]{5}') == (train, val)
+    assert split_stems(stems, 50, seed=1, group_by='^[0-9]{5}') != (train, val)
+
+
+def test_groups_reach_the_folder(tmp_path):
+    make_raw(tmp_path / 'raw')
+    split = prepare_kitti(tmp_path / 'raw', tmp_path / 'out', val_count=3, group_by='^00000(?:(?=[012])|[345])')
+    assert split.val in ([f'00000{index}_10' for index in part] for part in ('012', '345'))
+    with pytest.raises(ValueError, match=r"--group-by '\^x': does not match 000000_10 \(6 of 6 names\)"):
+        prepare_kitti(tmp_path / 'raw', tmp_path / 'other', val_count=3, group_by='^x')
+    assert not (tmp_path / 'other').exists()
+
+
+def test_groups_and_a_list_exclude_each_other(tmp_path):
+    with pytest.raises(ValueError, match=r'--group-by .*val.txt names the validation frames already'):
+        prepare_kitti(tmp_path, tmp_path / 'out', val_list=tmp_path / 'val.txt', group_by='^.')

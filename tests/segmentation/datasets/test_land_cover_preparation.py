@@ -151,3 +151,17 @@ def test_the_most_frequent_foreign_colour_is_named():
     mask[0, :2], mask[0, 2:5] = (0, 0, 9), (0, 8, 0)
     with pytest.raises(MaskError, match=r'#000800 at 3 pixels \(2 such colours, 5 pixels\) .* is unknown, 8 away'):
         to_class_indices(mask)
+
+
+def test_tiles_of_one_picture_stay_together(raw, tmp_path):
+    # 0000 and 0001 are one group, every other tile is its own.
+    for seed in range(5):
+        split = prepare_land_cover(raw, tmp_path / str(seed), val_count=2, seed=seed, group_by='^000(?=[01])|^000[2-5]')
+        assert len(split.val) == 2
+        assert len({'0000', '0001'} & set(split.val)) != 1
+
+
+@pytest.mark.parametrize('source', ['val_raw', 'val_list'])
+def test_groups_go_with_a_draw_only(raw, tmp_path, source):
+    with pytest.raises(ValueError, match=r'--group-by .* holds the validation pairs already'):
+        prepare_land_cover(raw, tmp_path / 'out', group_by='^.', **{source: tmp_path / 'val'})
