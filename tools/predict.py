@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.prediction.inputs import check_outputs, find_images
 from mmext.common.prediction.prediction_run import Outcome, predict_files
 from mmext.common.prediction.predictor import Predictor
@@ -38,6 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--csv', type=Path, metavar='FILE', help='table of the results')
     parser.add_argument('--workers', type=int, default=2, metavar='N', help='threads that read, and draw (default: 2)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    add_trust_option(parser)
     args = parser.parse_args(argv)
     if min(args.batch, args.workers) < 1:
         parser.error('--batch and --workers need at least 1')
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
     try:
         outcome = run(args)
     except (ValueError, OSError) as error:

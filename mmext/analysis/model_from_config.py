@@ -13,6 +13,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from mmext.common.checkpoints import use_safe_loading
+
 TOOLBOXES = ('mmseg', 'mmdet', 'mmpretrain')
 _WEIGHT_KEYS = frozenset({'init_cfg', 'pretrained', 'load_from', 'resume_from', 'teacher_ckpt'})
 _SYNC_NORMS = frozenset({'SyncBN', 'MMSyncBN', 'NaiveSyncBN'})
@@ -71,6 +73,8 @@ def build_model(config: Config, seed: int = 0) -> nn.Module:
     The seed matters to two-stage detectors only: their number of proposals depends on the weights. The caller's random
     state and default scope are left as they were.
     """
+    # No weights are read; should a module fetch some of its own, they are read as all others.
+    use_safe_loading()
     model_config = ConfigDict(without_weights(config.model))
     with torch.random.fork_rng(devices=[]), DefaultScope.overwrite_default_scope(toolbox_of(config)):
         torch.manual_seed(seed)

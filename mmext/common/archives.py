@@ -1,22 +1,25 @@
 """Unpacks archives from elsewhere so that nothing lands outside the folder and no file is left half-written.
 
 An archive may name files outside the folder it is unpacked into, plant links that later members are written through,
-or claim sizes that fill the disk; and Python's reader takes a tar file that was cut or garbled between two members for
-one that ends there. All of this is refused before the first file is written.
+or hold kilobytes that unpack to a full disk; and Python's reader takes a tar file that was cut or garbled between two
+members for one that ends there. All of this is refused before the first file is written.
 
 Python's own extraction filters (`tarfile.data_filter`) are not relied upon: they came with 3.10.12 and 3.11.4, and
-they neither bound the size nor notice a cut archive. Nothing is extracted by `tarfile` here: it lists the members, and
-the bytes of regular files are copied to names that were checked. An entry is a name, a size and a kind, so that other
-formats can join.
+they neither bound the size nor notice a cut archive. Nothing is extracted by `tarfile` or `zipfile` here: they list the
+members, and the bytes of regular files are copied to names that were checked.
 """
 
 import hashlib
 import shutil
+import stat
 import tarfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 from rich.progress import track
 
@@ -25,18 +28,47 @@ from mmext.common.files import replacing
 CHUNK = 1 << 20
 GIB = 1 << 30
 BLOCK = tarfile.BLOCKSIZE
-# First bytes of what people have instead of a plain tar file, and how to get one.
+ZIP_MAGICS = (b'PK\x03\x04', b'PK\x05\x06')
+# What a damaged member of a zip file raises while it is read.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+# First bytes of what people have instead of a plain tar or zip file, and how to get one.
 OTHER_FORMATS = {
     b'\x1f\x8b': 'compressed with gzip; run gunzip first',
     b'BZh': 'compressed with bzip2; run bunzip2 first',
     b'\xfd7zXZ': 'compressed with xz; run unxz first',
-    b'PK': 'a zip file; unzip it and name the tar file in it',
     b'<': 'a web page (a download link that led to a log-in or error page); fetch the file again',
 }
 
 
 class ArchiveError(ValueError):
     """An archive that cannot be unpacked; the message names the archive, the member and the fix."""
+
+
+class Bounds(NamedTuple):
+    """What an archive may hold at most.
+
+    Attributes:
+        total: Bytes of all files together.
+        file: Bytes of one file.
+        files: Members.
+        ratio: Bytes that one packed byte becomes; told for files of more than a MiB. Deflate reaches 1032.
+    """
+
+    total: int = 8 * GIB
+    file: int = 4 * GIB
+    files: int = 200_000
+    ratio: float = 200
+
+
+class _Entry(NamedTuple):
+    """A member of an archive; ``objection`` says what else it is than a plain file or a folder."""
+
+    name: str
+    size: int
+    packed: int
+    is_folder: bool
+    objection: str
+    open: Callable[[], IO[bytes]]
 
 
 @dataclass
@@ -84,6 +116,41 @@ def check_digest(path: str | Path, expected: str, algorithm: str = 'sha256') -> 
         )
 
 
+def extract(
+    archive: str | Path, target: str | Path, top: str | None = None, bounds: Bounds | None = None
+) -> Extraction:
+    """Unpacks an uncompressed tar file or a zip file, with a progress bar.
+
+    All names, kinds and sizes are checked before anything is written. Every file is written to a temporary name beside
+    it and then renamed; a run that was cut off is completed by the next one. Only names and bytes are taken over: no
+    owner, no mode, no time. Files that are there already are compared, never overwritten.
+
+    Args:
+        archive: The file; its format is told by its first bytes.
+        target: Folder to unpack into; made if missing.
+        top: Folder of the archive that becomes ``target``; all members must lie in it. None takes names as they are.
+        bounds: On sizes and numbers.
+
+    Returns:
+        What was written and what was there.
+
+    Raises:
+        FileNotFoundError: There is no such archive.
+        ArchiveError: Another format; cut or damaged; a member with an absolute path or ``..``, a link, a device, a
+            sparse or encrypted file, one outside ``top``, or the same name twice; sizes or number out of bounds; disk
+            too small; a file where a folder must be or the other way round.
+    """
+    archive, target, bounds = Path(archive), Path(target), bounds or Bounds()
+    is_zip = _is_zip(archive)
+    try:
+        with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive, 'r:') as opened:
+            files = _check_entries((_zip_entries if is_zip else _tar_entries)(opened, archive), archive, top, bounds)
+            _check_target(archive, target, files)
+            return _copy_files(archive, files, target)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(archive, str(error)) from error
+
+
 def extract_tar(
     archive: str | Path,
     target: str | Path,
@@ -91,87 +158,95 @@ def extract_tar(
     max_bytes: int = 8 * GIB,
     max_files: int = 200_000,
 ) -> Extraction:
-    """Unpacks an uncompressed tar file, with a progress bar.
-
-    The whole archive is checked before anything is written. Every file is written to a temporary name beside it and
-    then renamed; a run that was cut off is completed by the next one. Only names and bytes are taken over: no owner,
-    no mode, no time. Files that are there already are compared, never overwritten.
-
-    Args:
-        archive: The tar file.
-        target: Folder to unpack into; made if missing.
-        top: Folder of the archive that becomes ``target``; all members must lie in it. None takes names as they are.
-        max_bytes: Bound on the sum of all sizes.
-        max_files: Bound on the number of members.
-
-    Returns:
-        What was written and what was there.
-
-    Raises:
-        FileNotFoundError: There is no such archive.
-        ArchiveError: Another format; cut or damaged; a member with an absolute path or ``..``, a link, a device or a
-            sparse file, one outside ``top``, or the same name twice; sizes or number out of bounds; disk too small;
-            a file where a folder must be or the other way round.
-    """
-    archive, target = Path(archive), Path(target)
-    _check_format(archive)
-    try:
-        with tarfile.open(archive, 'r:') as tar:
-            files = _check_members(tar, archive, top, max_bytes, max_files)
-            _check_target(archive, target, files)
-            return _copy_files(tar, files, target, archive.name)
-    except (tarfile.TarError, EOFError) as error:
-        raise _damaged(archive, str(error)) from error
+    """Unpacks an uncompressed tar file, and no zip file; see `extract`."""
+    if _is_zip(Path(archive)):
+        raise ArchiveError(f'{archive}: no plain tar file but a zip file. Fix: name the tar file.')
+    return extract(archive, target, top, Bounds(total=max_bytes, file=max_bytes, files=max_files))
 
 
-def _check_format(archive: Path) -> None:
+def _is_zip(archive: Path) -> bool:
     if not archive.is_file():
         raise FileNotFoundError(f'{archive}: no such archive; check the path')
     with archive.open('rb') as file:
         head = file.read(BLOCK)
     for magic, what in OTHER_FORMATS.items():
         if head.startswith(magic):
-            raise ArchiveError(f'{archive}: no plain tar file but {what}.')
+            raise ArchiveError(f'{archive}: no plain tar or zip file but {what}.')
+    return head.startswith(ZIP_MAGICS)
 
 
-def _damaged(archive: Path, reason: str) -> ArchiveError:
+def _damaged(archive: Path, reason: str, place: str = 'nothing was unpacked') -> ArchiveError:
     return ArchiveError(
-        f'{archive}: truncated or damaged ({archive.stat().st_size} bytes; {reason}); nothing was unpacked. '
+        f'{archive}: truncated or damaged ({archive.stat().st_size} bytes; {reason}); {place}. '
         'Fix: fetch the file again.'
     )
 
 
-def _check_members(
-    tar: tarfile.TarFile, archive: Path, top: str | None, max_bytes: int, max_files: int
-) -> dict[PurePosixPath, tarfile.TarInfo]:
-    """Path below the target -> member, for all regular files; raises `ArchiveError` about the first bad member."""
-    names, files, total = set(), {}, 0
-    for count, member in enumerate(tar, start=1):
+def _tar_entries(tar: tarfile.TarFile, archive: Path) -> Iterator[_Entry]:
+    for member in tar:
         # Possible in the format's binary notation, and would let the reader walk in circles.
         if member.size < 0:
             raise _damaged(archive, f'member {member.name!r} has a size of {member.size}')
-        path = _safe_path(archive, member.name, top)
+        objection = ''
         if not member.isdir() and (not member.isreg() or member.issparse()):
-            kind = 'a link' if member.issym() or member.islnk() else 'neither a plain file nor a folder'
-            raise ArchiveError(f'{archive}: refused, member {member.name!r} is {kind}. Fix: unpack it by hand.')
-        total += member.size
-        if count > max_files or total > max_bytes:
+            objection = 'a link' if member.issym() or member.islnk() else 'neither a plain file nor a folder'
+        read = partial(tar.extractfile, member)
+        yield _Entry(member.name, member.size, member.size, member.isdir(), objection, read)
+    # The reader stops without a word at a header that is cut or garbled; a whole archive stops at a block of zeros.
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(BLOCK) != bytes(BLOCK):
+        raise _damaged(archive, f'no member and no end at byte {tar.offset}')
+
+
+def _zip_entries(opened: zipfile.ZipFile, archive: Path) -> Iterator[_Entry]:
+    for member in opened.infolist():
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        objection = 'encrypted' if member.flag_bits & 1 else ''
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            objection = f'packed by method {member.compress_type}, which is not read here'
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            objection = 'a link' if kind == stat.S_IFLNK else 'neither a plain file nor a folder'
+        read = partial(opened.open, member)
+        yield _Entry(member.filename, member.file_size, member.compress_size, member.is_dir(), objection, read)
+
+
+def _check_entries(
+    entries: Iterable[_Entry], archive: Path, top: str | None, bounds: Bounds
+) -> dict[PurePosixPath, _Entry]:
+    """Path below the target -> member, for all regular files; raises `ArchiveError` about the first bad member."""
+    files, total = {}, 0
+    for count, entry in enumerate(entries, start=1):
+        path = _safe_path(archive, entry.name, top)
+        if entry.objection:
             raise ArchiveError(
-                f'{archive}: refused, holds more than {max_files} members or {max_bytes / GIB:.3g} GiB '
-                f'(at member {member.name!r}). Fix: make sure that it is the archive you mean.'
+                f'{archive}: refused, member {entry.name!r} is {entry.objection}. Fix: unpack it by hand.'
             )
-        if member.isdir():
+        total += entry.size
+        if too_much := _excess(entry, count, total, bounds):
+            raise ArchiveError(
+                f'{archive}: refused, {too_much} (at member {entry.name!r}). '
+                'Fix: make sure that it is the archive you mean.'
+            )
+        if entry.is_folder:
             continue
-        if path in names or path == PurePosixPath():
+        if path in files or path == PurePosixPath():
             what = 'has no name' if path == PurePosixPath() else 'is in it twice'
-            raise ArchiveError(f'{archive}: refused, the file {member.name!r} {what}. Fix: unpack it by hand.')
-        names.add(path)
-        files[path] = member
-    _check_end(tar, archive)
+            raise ArchiveError(f'{archive}: refused, the file {entry.name!r} {what}. Fix: unpack it by hand.')
+        files[path] = entry
     for path in files:
-        if inside := names.intersection(path.parents):
+        if inside := files.keys() & set(path.parents):
             raise ArchiveError(f'{archive}: refused, {inside.pop()} is a file and a folder. Fix: unpack it by hand.')
     return files
+
+
+def _excess(entry: _Entry, count: int, total: int, bounds: Bounds) -> str:
+    if count > bounds.files or total > bounds.total:
+        return f'holds more than {bounds.files} members or {bounds.total / GIB:.3g} GiB'
+    if entry.size > bounds.file:
+        return f'holds a file of {entry.size / GIB:.3g} GiB, more than {bounds.file / GIB:.3g}'
+    if entry.size > max(CHUNK, bounds.ratio * entry.packed):
+        return f'{entry.packed} packed bytes claim to be {entry.size}, more than {bounds.ratio:g} times as many'
+    return ''
 
 
 def _safe_path(archive: Path, name: str, top: str | None) -> PurePosixPath:
@@ -187,21 +262,14 @@ def _safe_path(archive: Path, name: str, top: str | None) -> PurePosixPath:
     return path.relative_to(top)
 
 
-def _check_end(tar: tarfile.TarFile, archive: Path) -> None:
-    """The reader stops without a word at a header that is cut or garbled; a whole archive stops at a block of zeros."""
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(BLOCK) != bytes(BLOCK):
-        raise _damaged(archive, f'no member and no end at byte {tar.offset}')
-
-
-def _check_target(archive: Path, target: Path, files: dict[PurePosixPath, tarfile.TarInfo]) -> None:
+def _check_target(archive: Path, target: Path, files: dict[PurePosixPath, _Entry]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     needed = 0
-    for path, member in files.items():
+    for path, entry in files.items():
         place = target / path
         if place.is_dir():
             raise ArchiveError(f'{place}: is a folder, {archive.name} holds a file there. Fix: name another folder.')
-        needed += 0 if place.exists() else member.size
+        needed += 0 if place.exists() else entry.size
     for folder in {parent for path in files for parent in path.parents}:
         if (target / folder).exists() and not (target / folder).is_dir():
             raise ArchiveError(
@@ -215,17 +283,20 @@ def _check_target(archive: Path, target: Path, files: dict[PurePosixPath, tarfil
         )
 
 
-def _copy_files(
-    tar: tarfile.TarFile, files: dict[PurePosixPath, tarfile.TarInfo], target: Path, description: str
-) -> Extraction:
+def _copy_files(archive: Path, files: dict[PurePosixPath, _Entry], target: Path) -> Extraction:
     done = Extraction()
-    for path, member in track(files.items(), description=f'Unpacking {description}', total=len(files)):
-        source, place = tar.extractfile(member), target / path
-        if place.exists():
-            (done.same if _same_content(source, place, member.size) else done.kept).append(Path(path))
-            continue
-        with replacing(place) as unfinished, unfinished.open('wb') as file:
-            shutil.copyfileobj(source, file, CHUNK)
+    for path, entry in track(files.items(), description=f'Unpacking {archive.name}', total=len(files)):
+        place = target / path
+        try:
+            with entry.open() as source:
+                if place.exists():
+                    (done.same if _same_content(source, place, entry.size) else done.kept).append(Path(path))
+                    continue
+                with replacing(place) as unfinished, unfinished.open('wb') as file:
+                    shutil.copyfileobj(source, file, CHUNK)
+        except UNREADABLE as error:
+            reason = f'member {entry.name!r}: {error}'
+            raise _damaged(archive, reason, f'{len(done.written)} files were unpacked before, all whole') from error
         done.written.append(Path(path))
     return done
 

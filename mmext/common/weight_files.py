@@ -1,41 +1,25 @@
-"""Reads and writes files of weights without running anything that they contain.
-
-A torch checkpoint is a pickle, and unpickling can run any code. Files from elsewhere are therefore read with torch's
-restricted unpickler or as safetensors, and never otherwise.
-"""
+"""The tensors of files of weights: read by `read_checkpoint`, which runs nothing that they contain, and written."""
 
 import json
 import os
-import pickle
-import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from mmext.common.checkpoint_container import WeightsError
+from mmext.common.checkpoints import read_checkpoint
 from mmext.common.files import replacing
+
+__all__ = ['WRAPPERS', 'WeightsError', 'read_state_dict', 'write_state_dict']
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 SAFETENSORS_SUFFIX = '.safetensors'
 # Training frameworks put the weights under one of these keys, beside optimiser state and settings.
 WRAPPERS = ('state_dict', 'model_state_dict', 'model_state', 'model')
-# What a NumPy number is made of. Building one runs nothing; NumPy 1 and 2 name the function differently.
-NUMPY_NUMBERS = [
-    *((np.float64(0).__reduce__()[0], f'numpy.{module}.multiarray.scalar') for module in ('core', '_core')),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ('f4', 'f8', 'i4', 'i8')),
-]
-# How torch's restricted unpickler names the object that it refuses.
-REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+)')
-
-
-class WeightsError(ValueError):
-    """A file of weights that cannot be used; the message names the file, the value and the fix."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -43,8 +27,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     The format is told by the first bytes, not by the suffix: `.bin` is used for both. A checkpoint that keeps its
     weights under `state_dict`, `model_state_dict`, `model_state` or `model` is unwrapped, and a `module.` prefix that
-    all names share (left by data-parallel training) is cut off. Entries that are no tensors are left out; plain NumPy
-    numbers, which scores are saved as, may be among them.
+    all names share (left by data-parallel training) is cut off. Entries that are no tensors are left out.
 
     Args:
         path: The file.
@@ -53,21 +36,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         Name -> tensor, in the file's order.
 
     Raises:
-        WeightsError: The file is missing, damaged, of another format, holds no tensor, or holds objects that only full
-            unpickling would load.
+        WeightsError: As `read_checkpoint`, or the file holds no tensor.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f'{path}: no such file. Fix: check the path.')
-    with path.open('rb') as file:
-        head = file.read(16)
-    if head[8:9] == b'{':
-        content = _read_safetensors(path)
-    elif head[:2] == b'PK' or head[:1] == b'\x80':
-        content = _read_torch(path)
-    else:
-        raise WeightsError(f'{path}: {_what_else(head)}. Fix: fetch the weights themselves (.pth, .bin, .safetensors).')
-    return _unwrap(path, content)
+    return _unwrap(Path(path), read_checkpoint(path))
 
 
 def write_state_dict(path: str | Path, state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> None:
@@ -96,49 +67,6 @@ def write_state_dict(path: str | Path, state_dict: Mapping[str, Tensor], meta: M
             torch.save({'state_dict': tensors, 'meta': dict(meta or {})}, unfinished)
         with unfinished.open('rb+') as file:
             os.fsync(file.fileno())
-
-
-def _read_safetensors(path: Path) -> Mapping:
-    try:
-        return load_file(path, device='cpu')
-    except SafetensorError as error:
-        raise _damaged(path, error) from error
-
-
-def _read_torch(path: Path) -> Mapping:
-    try:
-        with torch.serialization.safe_globals(NUMPY_NUMBERS):
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = REFUSED_GLOBAL.search(str(error))
-        if not refused:
-            raise _damaged(path, error) from error
-        raise WeightsError(
-            f'{path}: refused, it holds the Python object {refused[1]!r}, and loading that could run code. '
-            'Fix: use the safetensors version of the weights, or have whoever made the file save its state dict alone.'
-        ) from error
-    # What a cut or garbled file raises depends on where it is cut.
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-    return WeightsError(
-        f'{path}: truncated or damaged ({path.stat().st_size} bytes; {reason[0]}). '
-        'Fix: fetch the file again and compare its size and SHA-256 with the published ones.'
-    )
-
-
-def _what_else(head: bytes) -> str:
-    """Names what people most often have instead of weights."""
-    if not head:
-        return 'the file is empty'
-    if head.startswith(b'version https:/'):
-        return 'a Git LFS pointer, not the weights (git lfs pull fetches them)'
-    if head.lstrip()[:1] == b'<':
-        return 'a web page, not weights (a download link that led to a log-in or error page)'
-    return f'neither a torch checkpoint nor safetensors (first bytes {head[:8]!r})'
 
 
 def _unwrap(path: Path, content: object) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
+from mmext.common.checkpoints import use_safe_loading
 from mmext.common.prediction.predictor import load_weights
 from mmext.common.running import drop_pretrained, load_config
 
@@ -56,6 +57,7 @@ class Segmenter:
         if checkpoint and not Path(checkpoint).is_file():
             raise FileNotFoundError(f'{checkpoint}: no such checkpoint')
         init_default_scope('mmseg')
+        use_safe_loading()
         drop_pretrained(cfg)
         dataset = cfg.test_dataloader.dataset
         meta = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}

@@ -4,13 +4,15 @@ import gzip
 import hashlib
 import io
 import os
+import stat
 import tarfile
+import zipfile
 from types import SimpleNamespace
 
 import pytest
 
 from mmext.common import archives
-from mmext.common.archives import ArchiveError, check_digest, extract_tar, file_digest
+from mmext.common.archives import ArchiveError, Bounds, check_digest, extract, extract_tar, file_digest
 
 FILES = {'top/a.txt': b'first', 'top/deep/b.bin': bytes(range(256)) * 100, 'top/empty': b''}
 
@@ -192,7 +194,7 @@ def test_garbled_header_is_noticed(tmp_path, good):
     ('content', 'match'),
     [
         (gzip.compress(b'x'), 'gunzip'),
-        (b'PK\x03\x04', 'zip file'),
+        (b'PK\x03\x04', 'a zip file'),
         (b'<!DOCTYPE html>', 'web page'),
         (b'no archive' * 100, 'truncated or damaged'),
     ],
@@ -257,3 +259,134 @@ def test_digests(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, 'CHUNK', 7)
     path.write_bytes(bytes(range(100)))
     assert file_digest(path) == hashlib.sha256(bytes(range(100))).hexdigest()
+
+
+# ---- zip files
+
+
+def write_zip(path, members, method=zipfile.ZIP_DEFLATED):
+    """Members are names or `ZipInfo`s, each with its content."""
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def zip_member(name: str, mode: int = stat.S_IFREG | 0o644, flags: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.flag_bits = mode << 16, flags
+    return info
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_unpacks_as_tar_does(tmp_path, good, method):
+    archive = write_zip(tmp_path / 'a.zip', [('top/', b''), *FILES.items()], method)
+    done = extract(archive, tmp_path / 'zip')
+    assert done == extract(good, tmp_path / 'tar')
+    assert files_below(tmp_path / 'zip') == files_below(tmp_path / 'tar') == FILES
+    (tmp_path / 'zip' / 'top/a.txt').write_bytes(b'mine!')
+    again = extract(archive, tmp_path / 'zip')
+    assert ([*map(str, again.kept)], len(again.same), again.written) == (['top/a.txt'], 2, [])
+    extract(archive, tmp_path / 'inner', top='top')
+    assert files_below(tmp_path / 'inner') == {name.removeprefix('top/'): data for name, data in FILES.items()}
+
+
+def test_nothing_in_the_zip(tmp_path):
+    assert not extract(write_zip(tmp_path / 'a.zip', []), tmp_path / 'out').written
+
+
+def test_a_tar_is_asked_for(tmp_path):
+    with pytest.raises(ArchiveError, match='no plain tar file but a zip file'):
+        extract_tar(write_zip(tmp_path / 'a.zip', FILES.items()), tmp_path / 'out')
+
+
+BAD_ZIP_MEMBERS = {
+    'absolute': ('/tmp/evil', 'points outside'),
+    'parent': ('../evil', 'points outside'),
+    'parent inside': ('top/../../evil', 'points outside'),
+    'backslash': ('top\\..\\evil', 'points outside'),
+    'drive': ('C:evil', 'points outside'),
+    'link': (zip_member('evil', stat.S_IFLNK | 0o777), 'is a link'),
+    'fifo': (zip_member('evil', stat.S_IFIFO), 'neither a plain file'),
+    'twice': ('good', 'twice'),
+    'twice spelled otherwise': ('./good', 'twice'),
+    'below a file': ('good/evil', 'a file and a folder'),
+}
+
+
+@pytest.mark.parametrize(('name', 'match'), BAD_ZIP_MEMBERS.values(), ids=BAD_ZIP_MEMBERS)
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+def test_bad_members_of_a_zip_are_refused_before_anything_is_written(tmp_path, name, match):
+    folder = tmp_path / 'inner'
+    folder.mkdir()
+    archive = write_zip(folder / 'a.zip', [('good', b'good'), (name, b'/etc/passwd')])
+    with pytest.raises(ArchiveError, match=match) as caught:
+        extract(archive, folder / 'out')
+    assert str(archive) in str(caught.value)
+    assert 'Fix: ' in str(caught.value)
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['a.zip', 'inner']
+
+
+def test_encrypted_and_oddly_packed_members(tmp_path):
+    archive = write_zip(tmp_path / 'a.zip', [('a', b'x' * 9)], zipfile.ZIP_STORED)
+    content = archive.read_bytes()
+    entry = content.index(b'PK\x01\x02')
+    for offset, value, match in ((8, 1, 'encrypted'), (10, 14, 'packed by method 14')):
+        changed = bytearray(content)
+        changed[entry + offset] = value
+        archive.write_bytes(changed)
+        with pytest.raises(ArchiveError, match=match):
+            extract(archive, tmp_path / 'out')
+
+
+def test_sizes_in_a_zip_are_bounded(tmp_path):
+    total = sum(map(len, FILES.values()))
+    archive = write_zip(tmp_path / 'a.zip', FILES.items())
+    extract(archive, tmp_path / 'fits', bounds=Bounds(total=total, file=25_600, files=3))
+    for bounds in (Bounds(total=total - 1), Bounds(files=2)):
+        with pytest.raises(ArchiveError, match='holds more than'):
+            extract(archive, tmp_path / 'out', bounds=bounds)
+    with pytest.raises(ArchiveError, match=r"holds a file of .*at member 'top/deep/b\.bin'"):
+        extract(archive, tmp_path / 'out', bounds=Bounds(file=25_599))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_zip_bomb(tmp_path):
+    """Deflate packs zeros about 1000 times; pictures and annotations stay far below 200."""
+    archive = write_zip(tmp_path / 'a.zip', [('zeros', bytes(4 << 20))])
+    assert archive.stat().st_size < 10_000
+    with pytest.raises(ArchiveError, match='packed bytes claim to be 4194304, more than 200 times'):
+        extract(archive, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    extract(archive, tmp_path / 'out', bounds=Bounds(ratio=1100))
+    assert files_below(tmp_path / 'out') == {'zeros': bytes(4 << 20)}
+    # Small files may be as empty as they like.
+    extract(write_zip(tmp_path / 'b.zip', [('zeros', bytes(1 << 20))]), tmp_path / 'small')
+
+
+def test_zip_that_lies_about_a_size(tmp_path):
+    """A member is never read beyond the size that was checked."""
+    archive = write_zip(tmp_path / 'a.zip', [('a', b'x' * 500)])
+    content = bytearray(archive.read_bytes())
+    entry = content.index(b'PK\x01\x02')
+    content[entry + 24 : entry + 28] = (100).to_bytes(4, 'little')
+    archive.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"member 'a'.* 0 files were unpacked before"):
+        extract(archive, tmp_path / 'out')
+    assert not files_below(tmp_path / 'out')
+
+
+def test_cut_or_garbled_zip(tmp_path):
+    archive = write_zip(tmp_path / 'a.zip', [('a', b'first'), ('b', bytes(range(256)) * 10)], zipfile.ZIP_STORED)
+    content = archive.read_bytes()
+    for length in (4, 30, len(content) // 2, len(content) - 1):
+        archive.write_bytes(content[:length])
+        with pytest.raises(ArchiveError, match='truncated or damaged'):
+            extract(archive, tmp_path / 'out')
+    assert not files_below(tmp_path / 'out')
+    archive.write_bytes(content.replace(bytes(range(9, 99)), bytes(90), 1))
+    with pytest.raises(ArchiveError, match=r"member 'b': Bad CRC-32.* 1 files were unpacked before, all whole"):
+        extract(archive, tmp_path / 'out')
+    assert files_below(tmp_path / 'out') == {'a': b'first'}
+    archive.write_bytes(content)
+    assert [str(path) for path in extract(archive, tmp_path / 'out').written] == ['b']

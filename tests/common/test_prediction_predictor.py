@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
+from mmext.common.checkpoints import CheckpointError
 from mmext.common.prediction.predictor import (
     Predictor,
     UnreadableImageError,
@@ -354,9 +355,11 @@ def test_share_of_the_parameters_counts_numbers(tmp_path):
             r'w\.pth: only 25\.0%.*1 of 4',
         ),
         ({'other': torch.zeros(1)}, r'only 0\.0%.*a\.weight for one'),
-        ([1, 2], r'w\.pth: no checkpoint that can be read'),
-        (b'', r'w\.pth: no checkpoint that can be read'),
-        (b'<html></html>', r'w\.pth: no checkpoint that can be read'),
+        ([1, 2], r'w\.pth: holds no tensors'),
+        (b'', r'w\.pth: the file is empty'),
+        (b'<html></html>', r'w\.pth: a web page'),
+        ({'state_dict': [1]}, r'w\.pth: no checkpoint that can be read'),
+        ({'a.weight': torch.zeros(2, 3), 'other': Path('x')}, r'w\.pth: refused, .*pathlib'),
     ],
 )
 @pytest.mark.filterwarnings('ignore')
@@ -428,3 +431,24 @@ def test_rgb_of_any_depth_and_number_of_channels():
     assert to_rgb(blue[..., 0])[0, 0].tolist() == [255, 255, 255]
     assert to_rgb(blue[..., :1]).shape == (2, 3, 3)
     assert not np.shares_memory(to_rgb(blue), blue)
+
+
+class Attack:
+    """Unpickling it makes a file."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self):
+        return exec, (f'open({str(self.canary)!r}, "w").close()',)
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_hostile_checkpoints_are_refused(models, tmp_path, task):
+    config, checkpoint = models[task]
+    torch.save({**torch.load(checkpoint), 'extra': Attack(tmp_path / 'canary')}, tmp_path / 'w.pth')
+    with pytest.raises(CheckpointError, match=r'w\.pth: refused, .*exec.* --trust-checkpoint [0-9a-f]{64}$'):
+        Predictor(config, tmp_path / 'w.pth', device='cpu')
+    assert not (tmp_path / 'canary').exists()
+    torch.load(tmp_path / 'w.pth', weights_only=False)
+    assert (tmp_path / 'canary').exists()

@@ -125,9 +125,14 @@ def test_bare_pickle_is_refused_and_does_not_run(tmp_path):
 
 
 def test_objects_besides_tensors_are_named(tmp_path, weights):
-    torch.save({'state_dict': weights, 'scores': np.ones(2)}, tmp_path / 'w.pth')
-    with pytest.raises(WeightsError, match='numpy'):
+    torch.save({'state_dict': weights, 'folder': tmp_path}, tmp_path / 'w.pth')
+    with pytest.raises(WeightsError, match='pathlib'):
         read_state_dict(tmp_path / 'w.pth')
+
+
+def test_arrays_besides_tensors_do_no_harm(tmp_path, weights):
+    torch.save({'state_dict': weights, 'scores': np.ones(2)}, tmp_path / 'w.pth')
+    assert same(read_state_dict(tmp_path / 'w.pth'), weights)
 
 
 @pytest.mark.parametrize(('zipped', 'module'), [(True, b'_core'), (False, b'_core'), (False, b'core')])

@@ -28,6 +28,7 @@ from mmext.classification.attention.attention_run import (
     show_attention,
 )
 from mmext.classification.attention.rollout import HEADS
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.prediction.inputs import check_outputs, find_images
 
 WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors')
@@ -51,6 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--blocks', action='store_true', help='draw patches as blocks instead of a smooth map')
     parser.add_argument('--device', help='where the network runs (default: the GPU if there is one)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    add_trust_option(parser)
     args = parser.parse_args(argv)
     given = args.inputs[0].lower().endswith(WEIGHTS)
     args.checkpoint, args.inputs = (args.inputs[0], args.inputs[1:]) if given else (None, args.inputs)
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> AttentionOutcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
     try:
         outcome = run(args)
     except (ValueError, OSError) as error:

@@ -11,6 +11,7 @@ Examples:
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,10 @@ import cv2
 import numpy as np
 from mmengine.config import DictAction
 
+from mmext.common.arguments import output_folder
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.figures import save_figure
+from mmext.common.image_files import why_damaged
 from mmext.segmentation.datasets.label_encoding import read_mask, to_train_ids, write_colored_mask, write_mask
 from mmext.segmentation.evaluation.stage_figure import StageRow, stage_figure
 from mmext.segmentation.inference import Segmenter
@@ -40,9 +44,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--truth', type=Path, help='folder of masks of class indices, <frame>.png')
     parser.add_argument('--label-ids', action='store_true', help='--truth holds the ids of Cityscapes and KITTI')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR')
+    parser.add_argument('--out', type=output_folder, required=True, metavar='DIR')
     parser.add_argument('--device', help='default: the GPU if there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='for every config')
+    add_trust_option(parser)
     args = parser.parse_args(argv)
     for model in args.model:
         if len(model) not in (2, 3):
@@ -55,9 +60,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def read_frame(path: Path) -> np.ndarray:
     """(H, W, 3) BGR."""
-    frame = cv2.imread(str(path))
-    if frame is None:
-        raise FileNotFoundError(f'{path}: no such image, or one that OpenCV cannot read')
+    reason = why_damaged(path)
+    if not reason:
+        try:
+            frame = cv2.imread(str(path))
+        except cv2.error as error:  # more pixels than it would read
+            reason = error.err
+        else:
+            reason = '' if frame is not None else 'empty' if not path.stat().st_size else 'not a picture'
+    if reason:
+        raise ValueError(f'{path}: no picture that can be used ({reason}); leave it out or copy it again')
     return frame
 
 
@@ -75,8 +87,7 @@ def segment(model: Segmenter, paths: Sequence[Path], frames: Sequence[np.ndarray
     return predictions
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
+def run(args: argparse.Namespace) -> None:
     frames = [read_frame(path) for path in args.frames]
     truths: list = [None] * len(frames)
     if args.truth:
@@ -97,6 +108,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     figure = stage_figure(rows, [name for name, *_ in args.model], classes, model.palette)
     save_figure(figure, args.out / 'comparison.png')
     print(args.out / 'comparison.png')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    apply_trust(args)
+    try:
+        run(args)
+    except (ValueError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     return 0
 
 

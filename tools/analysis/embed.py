@@ -17,9 +17,11 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmext.analysis.embedding import METHODS, Embedding, check_method, embed
+from mmext.analysis.embedding import LEAST_SAMPLES, METHODS, Embedding, check_method, embed
 from mmext.analysis.embedding_figure import embedding_figure
 from mmext.analysis.features import SPLITS, SplitFeatures, save_features, split_features
+from mmext.common.arguments import at_least, output_folder
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.figures import save_figure
 from mmext.common.files import write_json
 from mmext.common.running import load_config
@@ -30,15 +32,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', metavar='CONFIG', help='config file of a classifier')
     parser.add_argument('checkpoint', metavar='CKPT', help='its weights')
     parser.add_argument('--split', choices=SPLITS, default='val', help='whose pictures (default: val)')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the results')
+    parser.add_argument('--out', type=output_folder, required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--layer', metavar='NAME', help="module whose output to show (default: the classifier's input)")
     parser.add_argument('--method', choices=METHODS, default='tsne', help='default: %(default)s')
-    parser.add_argument('--k', type=int, default=5, help='nearest neighbours (default: %(default)s)')
-    parser.add_argument('--perplexity', type=float, default=30, help='of t-SNE; neighbours of UMAP (default: 30)')
-    parser.add_argument('--limit', type=int, metavar='N', help='pictures to draw at random (default: all)')
-    parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
+    parser.add_argument('--k', type=at_least(1), default=5, help='nearest neighbours (default: %(default)s)')
+    parser.add_argument(
+        '--perplexity', type=at_least(1, float), default=30, help='of t-SNE; neighbours of UMAP (default: 30)'
+    )
+    parser.add_argument(
+        '--limit', type=at_least(LEAST_SAMPLES), metavar='N', help='pictures to draw at random (default: all)'
+    )
+    parser.add_argument('--seed', type=at_least(0), default=0, help='default: %(default)s')
     parser.add_argument('--device', help='where the network runs (default: the GPU if there is one)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    add_trust_option(parser)
     return parser.parse_args(argv)
 
 
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> tuple[SplitFeatures, Embedding]:
     found = split_features(cfg, args.checkpoint, args.split, args.layer, args.limit, args.seed, args.device)
     result = embed(found.features, found.labels, args.method, args.k, args.perplexity, args.seed)
     save_features(args.out / 'features.npz', found, result.points)
-    settings = {key: value for key, value in vars(args).items() if key not in ('out', 'device')}
+    settings = {key: value for key, value in vars(args).items() if key not in ('out', 'device', 'trust_checkpoint')}
     scores = {key: value for key, value in result._asdict().items() if key != 'points'}
     described = dict(samples=len(found.labels), classes=found.classes, read=found.layer)
     write_json(args.out / 'embedding.json', settings | described | scores)
@@ -66,6 +73,7 @@ def summary(found: SplitFeatures, result: Embedding, args: argparse.Namespace) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
     try:
         found, result = run(args)
     except (ValueError, OSError) as error:

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.conversion_run import run_conversion
 from mmext.common.weight_conversion import ConversionReport
 from mmext.segmentation.converters.mit import convert_mit
@@ -29,11 +30,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='architecture that the result must fit; custom takes any depths and widths (default: %(default)s)',
     )
     parser.add_argument('--report', metavar='F.json', type=Path, help='also write the report as JSON')
+    add_trust_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
 
     def objection(report: ConversionReport) -> str:
         if args.arch != 'auto' or report.arch in ARCHS:

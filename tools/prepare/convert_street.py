@@ -16,6 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.conversion_run import run_conversion
 from mmext.common.weight_conversion import ConversionReport
 from mmext.segmentation.converters.deep_lab_v3_plus import convert_deep_lab_v3_plus
@@ -28,6 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('dst', metavar='DST', type=Path, help='.pth for mmengine, or .safetensors')
     parser.add_argument('--custom', action='store_true', help='accept depths and widths that were never published')
     parser.add_argument('--report', metavar='F.json', type=Path, help='also write the report as JSON')
+    add_trust_option(parser)
     return parser.parse_args(argv)
 
 
@@ -39,6 +41,7 @@ def convert(source: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Conversion
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
 
     def objection(report: ConversionReport) -> str:
         if args.custom or not report.arch.startswith('custom'):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from mmext.classification.converters.vgg import convert_vgg
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.conversion_run import run_conversion
 
 
@@ -19,11 +20,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('src', metavar='SRC', type=Path, help="torchvision's .pth of VGG11, 13, 16 or 19")
     parser.add_argument('dst', metavar='DST', type=Path, help='.pth for mmengine, or .safetensors')
     parser.add_argument('--report', metavar='F.json', type=Path, help='also write the report as JSON')
+    add_trust_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
     return run_conversion(args.src, args.dst, convert_vgg, lambda report: '', args.report)
 
 

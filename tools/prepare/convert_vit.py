@@ -16,6 +16,8 @@ from pathlib import Path
 
 from mmext.classification.converters.npz import read_weights
 from mmext.classification.converters.vit import convert_vit
+from mmext.common.arguments import at_least
+from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.conversion_run import run_conversion
 from mmext.common.weight_conversion import ConversionReport
 
@@ -24,18 +26,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', metavar='SRC', type=Path, help='.pth, .bin, .safetensors or .npz')
     parser.add_argument('dst', metavar='DST', type=Path, help='.pth for mmengine, or .safetensors')
-    parser.add_argument('--img-size', metavar='PX', type=int, help='resize the position embeddings for this side')
-    parser.add_argument('--num-classes', metavar='N', type=int, help='leave the classifier out if it has other classes')
+    parser.add_argument(
+        '--img-size', metavar='PX', type=at_least(1), help='resize the position embeddings for this side'
+    )
+    parser.add_argument(
+        '--num-classes', metavar='N', type=at_least(1), help='leave the classifier out if it has other classes'
+    )
     parser.add_argument('--drop-head', action='store_true', help='leave the classifier out')
     parser.add_argument('--backbone-only', action='store_true', help='leave it out, and write bare names')
-    parser.add_argument('--num-heads', metavar='N', type=int, help='heads of the attention (default: as published)')
+    parser.add_argument(
+        '--num-heads', metavar='N', type=at_least(1), help='heads of the attention (default: as published)'
+    )
     parser.add_argument('--custom', action='store_true', help='accept depths and widths that were never published')
     parser.add_argument('--report', metavar='F.json', type=Path, help='also write the report as JSON')
+    add_trust_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    apply_trust(args)
 
     def objection(report: ConversionReport) -> str:
         if args.custom or not report.arch.startswith('custom'):

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmext.common.archives import file_digest
-from mmext.common.weight_files import WeightsError
+from mmext.common.weight_files import WeightsError, read_state_dict
 
 from .parts import FileProof, FileUse, TensorProof
 from .proof import InitialisationProof
-from .sources import TEACHER, WeightSource, local_file, read_tensors, teacher_of
+from .sources import TEACHER, WeightSource, local_file, teacher_of
 
 COUNTER = 'num_batches_tracked'
 
@@ -134,7 +134,7 @@ def _read_file(address: str) -> tuple[FileProof, dict[str, Tensor]]:
         file.path = str(path)
         if path.is_file():
             file.sha256, file.size = file_digest(path), path.stat().st_size
-        content = read_tensors(Path(path))
+        content = read_state_dict(Path(path))
     except (WeightsError, OSError) as error:
         file.error = str(error)
         return file, {}

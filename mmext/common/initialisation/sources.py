@@ -4,31 +4,18 @@ The files are those that mmengine reads: by ``init_cfg`` when the weights are in
 ``resume``. A distiller's teacher counts as a source of its own.
 """
 
-import pickle
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-import torch
 from mmengine.model import PretrainedInit
-from mmengine.runner.checkpoint import (
-    _get_mmengine_home,
-    get_deprecated_model_names,
-    get_external_models,
-    get_mmcls_models,
-    get_torchvision_models,
-)
-from torch import Tensor, nn
+from torch import nn
 
-from mmext.common.weight_files import WRAPPERS, WeightsError, read_state_dict
+from mmext.common.checkpoint_schemes import NETWORK, cached, resolve
+from mmext.common.weight_files import WeightsError
 
 TEACHER = 'teacher'
-# What a garbled file raises, depending on where it is garbled, or a stand-in that is used as a list or dict.
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
-NETWORK = ('http://', 'https://')
 
 
 @dataclass(frozen=True)
@@ -105,74 +92,10 @@ def local_file(address: str) -> Path:
     Raises:
         WeightsError: The address is of another kind, or names no known model.
     """
-    scheme, _, name = address.partition('://')
-    if not name:
-        return Path(address).expanduser()
-    try:
-        if scheme in ('torchvision', 'modelzoo'):
-            address = get_torchvision_models()[name]
-        elif scheme in ('open-mmlab', 'openmmlab'):
-            address = get_external_models()[get_deprecated_model_names().get(name, name)]
-            if not address.startswith(NETWORK):
-                return Path(_get_mmengine_home()) / address
-        elif scheme == 'mmcls':
-            address = get_mmcls_models()[name]
-    except KeyError as error:
-        raise WeightsError(f'{scheme}://{name}: no such model is known. Fix: check the name.') from error
-    if not address.startswith(NETWORK):
+    address = resolve(address)
+    if address.startswith(NETWORK):
+        return cached(address)
+    if '://' in address:
+        scheme = address.partition('://')[0]
         raise WeightsError(f'{address}: no local file of a {scheme} address is known. Fix: fetch it, name its path.')
-    return Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(address).path).name
-
-
-class _StandIn:
-    """Takes the place of every object that is no tensor: whatever is done to it has no effect."""
-
-    def __init__(self, *args: Any) -> None:
-        pass
-
-    def __new__(cls, *args: Any) -> '_StandIn':
-        return super().__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a file as `read_state_dict` does, also where a checkpoint holds more than tensors.
-
-    mmengine's checkpoints hold its log beside the weights. Whatever the restricted unpickler does not know is replaced
-    by an empty stand-in, so that nothing in the file is run.
-
-    Raises:
-        WeightsError: As `read_state_dict`.
-    """
-    unknown = _unknown_objects(path)
-    if not unknown:
-        return read_state_dict(path)
-    try:
-        with torch.serialization.safe_globals([(_StandIn, name) for name in unknown]):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f'{path}: cannot be read without running what it holds ({", ".join(sorted(unknown)[:3])}; {reason}). '
-            'Fix: save its state dict alone.'
-        ) from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    items = content.items() if isinstance(content, dict) else ()
-    tensors = {name: value for name, value in items if isinstance(name, str) and torch.is_tensor(value)}
-    if not tensors:
-        raise WeightsError(f'{path}: holds no tensors. Fix: give a file that holds a state dict.')
-    return tensors
-
-
-def _unknown_objects(path: Path) -> list[str]:
-    """Names of the classes and functions in a zipped checkpoint that are no tensors' and no plain values'."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return []
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except UNREADABLE:
-        return []  # no checkpoint of torch's: `read_state_dict` says what is wrong
+    return Path(address).expanduser()

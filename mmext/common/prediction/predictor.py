@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 from mmengine.structures import BaseDataElement
 
+from mmext.common.checkpoints import CheckpointError, use_safe_loading
 from mmext.common.running import drop_pretrained, load_config
 
 # By the config's default_scope.
@@ -88,6 +89,7 @@ class Predictor:
         device: str | None = None,
         cfg_options: dict | None = None,
     ) -> None:
+        use_safe_loading()
         cfg = load_config(str(config), cfg_options)
         _check_exists(checkpoint)
         scope = cfg.get('default_scope')
@@ -106,6 +108,8 @@ class Predictor:
             described = _meta_of_config(cfg)
         try:
             self.weights = load_weights(model, checkpoint)
+        except CheckpointError:
+            raise
         except ValueError as error:
             raise ValueError(f'{error} (config {config})') from error
         self.classes, self.palette = classes_and_palette(self.weights.meta, described)
@@ -154,12 +158,16 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> LoadedWeights:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no checkpoint, or it fills less than half of the model.
+        CheckpointError: the file is no checkpoint, or holds more than data.
+        ValueError: it fills less than half of the model, or its tensors cannot be loaded.
     """
     _check_exists(path)
-    # What unpickling raises for a cut or foreign file depends on its bytes.
+    use_safe_loading()
     try:
         checkpoint = load_checkpoint(model, str(path), map_location='cpu', logger='silent')
+    except CheckpointError:
+        raise
+    # A model may read its tensors in its own way, and raise anything when they are not what it expects.
     except Exception as error:
         raise ValueError(f'{path}: no checkpoint that can be read ({_first_line(error)})') from error
     state = checkpoint.get('state_dict', checkpoint)

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmext.common.checkpoints import use_safe_loading
 from mmext.common.running import drop_pretrained, load_config
 
 
@@ -40,8 +41,10 @@ def load_whole(model: nn.Module, path: str) -> None:
     """Load a checkpoint that must fill the model, auxiliary heads aside.
 
     Raises:
+        CheckpointError: the file is no checkpoint, or holds more than data.
         ValueError: a tensor is missing or has another shape.
     """
+    use_safe_loading()
     content = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='silent')
     tensors = {name.removeprefix('module.'): value for name, value in content.get('state_dict', content).items()}
     try:
