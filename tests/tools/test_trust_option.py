@@ -13,8 +13,8 @@ CORPUS = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parent.with_name('common') / 'hostile_checkpoints.py')),
 )
 READERS = [
-    *('train.py', 'test.py', 'predict.py', 'prepare/scrub_checkpoint.py'),
-    *(f'analysis/{name}.py' for name in ('attention', 'compare_models', 'embed')),
+    *('train.py', 'test.py', 'predict.py', 'preflight.py', 'prepare/scrub_checkpoint.py'),
+    *(f'analysis/{name}.py' for name in ('attention', 'compare_models', 'embed', 'replay_batch')),
     *(f'prepare/convert_{name}.py' for name in ('maskrcnn', 'mit', 'street', 'vgg', 'vit')),
 ]
 

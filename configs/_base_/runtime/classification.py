@@ -13,6 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
     initialisation=dict(type='InitialisationProofHook'),
+    non_finite=dict(type='NonFiniteGuard'),
 )
 custom_hooks = [dict(type='EpochLossesHook'), dict(type='TrainAccuracyHook'), dict(type='RunSummaryHook')]
 

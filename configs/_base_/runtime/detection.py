@@ -15,6 +15,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
     initialisation=dict(type='InitialisationProofHook'),
+    non_finite=dict(type='NonFiniteGuard'),
 )
 custom_hooks = [
     dict(

@@ -23,6 +23,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegPictureHook'),
     initialisation=dict(type='InitialisationProofHook'),
+    non_finite=dict(type='NonFiniteGuard'),
 )
 custom_hooks = [dict(type='ValLossHook'), dict(type='RunSummaryHook')]
 
