@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mmext.common.arguments import finite
 from mmext.common.checkpoints import add_trust_option, apply_trust
 from mmext.common.prediction.inputs import check_outputs, find_images
 from mmext.common.prediction.prediction_run import Outcome, predict_files
@@ -33,7 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=1, metavar='N', help='pictures a batch (default: 1)')
     parser.add_argument('--device', help='where the network runs (default: the GPU if there is one)')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='detections that score less are left out (default: 0.3)'
+        '--score-thr', type=finite, default=0.3, help='detections that score less are left out (default: 0.3)'
     )
     parser.add_argument('--no-pictures', action='store_true', help='draw nothing')
     parser.add_argument('--csv', type=Path, metavar='FILE', help='table of the results')

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
+from mmext.common.config_files import building
 from mmext.common.files import replacing
 from mmext.common.prediction.predictor import classes_and_palette, load_weights
 from mmext.common.running import drop_pretrained
@@ -71,7 +72,8 @@ def split_features(
     dataset_cfg, loader_cfg = _split_settings(cfg, split)
     drop_pretrained(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
-        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        with building(cfg.filename):
+            model = revert_sync_batchnorm(MODELS.build(cfg.model))
         weights = load_weights(model, checkpoint)
         dataset = _build_dataset(dataset_cfg, split)
         classes, _ = classes_and_palette({}, getattr(dataset, 'metainfo', None) or {})

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from mmext.analysis.flop_handlers import HANDLERS, ZERO_OPS, Handler
 from mmext.analysis.flop_report import OWN_OPERATORS, FlopReport, ModuleCount, format_report
 from mmext.analysis.model_from_config import AnalysisError, build_model, input_size, load_config, toolbox_of
+from mmext.common.config_files import building
 
 __all__ = ['AnalysisError', 'FlopReport', 'ModuleCount', 'count_call', 'count_config', 'count_flops', 'format_report']
 
@@ -293,4 +294,6 @@ def count_config(
     config = load_config(path, options)
     size_hw, source = (size_hw, '--shape') if size_hw else input_size(config)
     toolbox = toolbox_of(config)
-    return replace(count_flops(build_model(config), size_hw, toolbox=toolbox, scope=scope), input_source=source)
+    with building(path):
+        model = build_model(config)
+    return replace(count_flops(model, size_hw, toolbox=toolbox, scope=scope), input_source=source)

@@ -14,6 +14,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmext.common.checkpoints import use_safe_loading
+from mmext.common.config_files import read_config
 
 TOOLBOXES = ('mmseg', 'mmdet', 'mmpretrain')
 _WEIGHT_KEYS = frozenset({'init_cfg', 'pretrained', 'load_from', 'resume_from', 'teacher_ckpt'})
@@ -26,11 +27,9 @@ class AnalysisError(ValueError):
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Reads a config and merges ``--cfg-options`` into it."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise AnalysisError(f'{path}: no such config file; give the path of a .py config')
-    config = Config.fromfile(path)
-    if options:
-        config.merge_from_dict(dict(options))
+    config = read_config(path, options)
     if not isinstance(config.get('model'), dict):
         raise AnalysisError(
             f'{path}: the config has no `model` dict; give a leaf config, not a dataset or schedule base'

@@ -18,6 +18,7 @@ from torchinfo import summary
 from mmext.analysis.flops import count_flops
 from mmext.analysis.model_from_config import AnalysisError, build_model, input_size, load_config, toolbox_of
 from mmext.analysis.published import Figure, PublishedRow
+from mmext.common.config_files import building
 
 METRICS = {'params': 'M', 'flops': 'M', 'pass_size': 'MB'}
 COLUMNS = (
@@ -162,7 +163,8 @@ def count_model(
             'use tools/get_flops.py for other models'
         )
     size_hw, source = (size_hw, '--shape') if size_hw else _input_size(config)
-    model = build_model(config)
+    with building(config_path):
+        model = build_model(config)
     try:
         report = count_flops(model, size_hw, toolbox='mmpretrain')
     except AnalysisError as error:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmext.analysis.published import PublishedRow
+from mmext.common.config_files import building
 
 COLUMNS = ('report', 'table', 'model', 'config', 'published', 'published GMACs', 'GMACs', 'deviation', 'note')
 
@@ -55,15 +56,17 @@ def check_recipes(rows: Iterable[PublishedRow], root: Path, count: bool = False)
 
 
 def _counted(row: PublishedRow, path: Path, counted: dict[str, int]) -> RecipeCheck:
-    from mmext.analysis.flops import AnalysisError, count_flops  # fvcore is only needed by who counts
+    from mmext.analysis.flops import count_flops  # fvcore is only needed by who counts
     from mmext.analysis.model_from_config import build_model, load_config, toolbox_of, without_weights
 
     try:
         config = load_config(path)
         model = f'{without_weights(config.model)} {row.macs.size_hw}'
         if model not in counted:
-            counted[model] = count_flops(build_model(config), row.macs.size_hw, toolbox=toolbox_of(config)).macs
-    except AnalysisError as error:
+            with building(path):
+                network = build_model(config)
+            counted[model] = count_flops(network, row.macs.size_hw, toolbox=toolbox_of(config)).macs
+    except ValueError as error:
         return RecipeCheck(row, problem=f'not counted: {error}')
     macs = counted[model]
     return RecipeCheck(row, macs, '' if row.macs.agrees(macs) else f'out of tolerance ({row.macs.tolerance})')

@@ -11,9 +11,12 @@ normalised. `ClassStatistics.absent` names such classes; the JSON file repeats t
 
 import json
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +30,7 @@ FORMULAS = {
     'enet': 'w_c = 1 / ln(1.02 + n_c / N); not scaled (arXiv:1606.02147)',
 }
 SCHEMES = tuple(FORMULAS)
+WRITE_IT = 'write it with tools/analysis/class_weights.py'
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,13 @@ def read_class_statistics(path: str | Path) -> ClassStatistics:
     try:
         lists = {key: tuple(content[key]) for key in ('names', 'pixels', 'images', 'image_pixels')}
         scalars = {key: content[key] for key in ('ignored_pixels', 'num_files', 'files_sha256')}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f'{path}: no usable entry {error}; write it with tools/analysis/class_weights.py') from error
-    return ClassStatistics(**lists, **scalars)
+        for key in ('pixels', 'images', 'image_pixels'):
+            if wrong := [value for value in lists[key] if type(value) is not int or value < 0]:
+                raise ValueError(f'{key} holds {wrong[0]!r}, which is no count')
+        return ClassStatistics(**lists, **scalars)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f'no entry {error}' if isinstance(error, KeyError) else error
+        raise ValueError(f'{path}: {reason}; {WRITE_IT}') from error
 
 
 def load_class_weight(
@@ -178,7 +186,8 @@ def load_class_weight(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: wrong number of weights, wrong names, negative or not finite values, or no such JSON.
+        ValueError: wrong number of weights, wrong names, values that are negative, not finite or no numbers, nothing
+            but zeros, or no such JSON.
     """
     if value is None:
         return None
@@ -188,12 +197,11 @@ def load_class_weight(
         source = f'class_weight file {value}'
         content = _read_json(value)
         if not isinstance(content, dict) or 'weights' not in content:
-            raise ValueError(f"{source}: no entry 'weights'; write it with tools/analysis/class_weights.py")
+            raise ValueError(f"{source}: no entry 'weights'; {WRITE_IT}")
         value, names = content['weights'], content.get('names')
-    weights = [float(weight) for weight in value]
-    wrong = [weight for weight in weights if not (math.isfinite(weight) and weight >= 0)]
-    if wrong:
-        raise ValueError(f'{source}: weight {wrong[0]} is not a finite number >= 0; correct it')
+        if names is not None and not isinstance(names, list):
+            raise ValueError(f'{source}: names is {names!r}, expected a list; {WRITE_IT}')
+    weights = _checked_weights(value, source, class_names if class_names is not None else names)
     if num_classes is not None and len(weights) != num_classes:
         raise ValueError(
             f'{source}: {len(weights)} weights for {num_classes} classes; give one weight a class, '
@@ -209,17 +217,44 @@ def load_class_weight(
     return weights
 
 
+def _checked_weights(value: Any, source: str, names: Sequence[str] | None) -> list[float]:
+    """Finite numbers >= 0, one of them above 0."""
+    if isinstance(value, dict | str) or not isinstance(value, Iterable):
+        raise ValueError(f'{source}: weights is a {type(value).__name__} ({value!r}); expected a list of numbers')
+    weights = []
+    for index, weight in enumerate(value):
+        of = f' of {names[index]}' if names is not None and index < len(names) else f' at position {index}'
+        if isinstance(weight, bool) or not isinstance(weight, Real):
+            raise ValueError(f'{source}: weight {weight!r}{of} is no number; correct it')
+        # A whole number that is too large for a float raises.
+        if not (abs(weight) <= sys.float_info.max and weight >= 0):
+            raise ValueError(f'{source}: weight {str(weight)[:40]}{of} is not a finite number >= 0; correct it')
+        weights.append(float(weight))
+    if weights and not any(weights):
+        raise ValueError(f'{source}: all {len(weights)} weights are 0, nothing would be learned; {WRITE_IT}')
+    return weights
+
+
 def _around(names: Sequence[str], position: int) -> str:
     shown = names[position] if position < len(names) else 'nothing'
     return f'"{shown}" at position {position}'
 
 
-def _read_json(path: str | Path) -> dict:
+def _read_json(path: str | Path) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
+        return json.loads(Path(path).read_text(encoding='utf-8'), object_pairs_hook=_without_repetitions)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'{path}: no such class weight file; write it with tools/analysis/class_weights.py, or correct the path'
-        ) from error
-    except ValueError as error:  # also bytes that are no UTF-8
-        raise ValueError(f'{path}: not a JSON file ({error}); write it with tools/analysis/class_weights.py') from error
+        raise FileNotFoundError(f'{path}: no such class weight file; {WRITE_IT}, or correct the path') from error
+    except OSError as error:
+        raise type(error)(f'{path}: class weights cannot be read ({error.strerror}); {WRITE_IT}') from error
+    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8
+        raise ValueError(f'{path}: not a JSON file ({error}); {WRITE_IT}') from error
+
+
+def _without_repetitions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON takes the last of two entries of one name without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f'it has the entry {twice!r} twice')
+    return content

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -45,6 +46,18 @@ def run_conversion(
     return 0
 
 
+def _check_finite(src: Path, source: Mapping[str, Tensor]) -> None:
+    for name, tensor in source.items():
+        # The sum tells most of the time, without an array of the tensor's size.
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64)):
+            wrong = int((~torch.isfinite(tensor)).sum())
+            if wrong:
+                raise WeightsError(
+                    f'{src}: {wrong} values of tensor {name!r} are NaN or infinite, every output would be too. '
+                    'Fix: fetch the file again, or take a checkpoint from before the training diverged.'
+                )
+
+
 def _convert_file(
     src: Path,
     dst: Path,
@@ -57,6 +70,7 @@ def _convert_file(
     if src.resolve() == dst.resolve():
         raise WeightsError(f'{dst}: is the source itself. Fix: give another DST.')
     source = read(src)
+    _check_finite(src, source)
     try:
         converted, report = convert(source)
     except WeightsError as error:

@@ -6,7 +6,6 @@ year with ImageSets/Main/<set>.txt and Annotations/<id>.xml. Corners of both are
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from mmext.common.detection_set import (
     DetectionSet,
@@ -17,6 +16,7 @@ from mmext.common.detection_set import (
     named_detection_set,
 )
 from mmext.common.detection_text import parsed_lines
+from mmext.common.detection_xml import MALFORMED, RefusedXMLError, parse_xml
 
 RESULTS = re.compile(r'comp\d+_det_(?P<part>[^_]+)_(?P<label>.+)\.txt')
 
@@ -61,9 +61,11 @@ def read_devkit(detections: Path, truth: Path) -> DetectionSet:
 
 def _objects_of(path: Path) -> list[tuple[list[float], str, bool]]:
     try:
-        root = ET.fromstring(path.read_bytes())
-    except ET.ParseError as error:
-        raise ValueError(f'{path}: no XML ({error})') from error
+        root = parse_xml(path.read_bytes())
+    except RefusedXMLError as error:
+        raise ValueError(f'{path}: refused, it has a {error}, which annotations do not need; get it anew') from error
+    except MALFORMED as error:
+        raise ValueError(f'{path}: no XML ({error}); get the annotation anew') from error
     objects = []
     for number, element in enumerate(root.iter('object'), start=1):
         try:

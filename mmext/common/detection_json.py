@@ -1,7 +1,7 @@
 """Detections and ground truth as JSON: one file of our own, or COCO's results beside its annotations."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,8 @@ def read_json(detections: Path, truth: Path | None = None) -> DetectionSet:
     if isinstance(found, dict) and {'classes', 'images'} <= found.keys():
         if truth:
             raise ValueError(f'{detections}: holds its own ground truth; leave {truth} away')
+        _check_lists(detections, found, ('classes', 'images'))
+        _check_once(detections, 'classes', found['classes'])
         rows = [_entry(detections, 'images', index, row, _image_boxes) for index, row in enumerate(found['images'])]
         try:
             return detection_set(found['classes'], rows)
@@ -78,6 +80,7 @@ def _read_coco(detections: Path, found: object, truth: Path) -> DetectionSet:
     there = _load(truth)
     if not isinstance(there, dict) or not {'images', 'annotations', 'categories'} <= there.keys():
         raise ValueError(f'{truth}: no COCO annotations; expected images, annotations and categories in it')
+    _check_lists(truth, there, ('images', 'annotations', 'categories'))
     if not isinstance(found, list):
         raise ValueError(f'{detections}: no COCO results; expected a list of image_id, category_id, bbox and score')
     names = {}
@@ -86,6 +89,7 @@ def _read_coco(detections: Path, found: object, truth: Path) -> DetectionSet:
             _entry(truth, field, index, row, lambda row, name=name: (row['id'], str(row.get(name, row['id']))))
             for index, row in enumerate(there[field])
         ]
+        _check_once(truth, field, [number for number, _ in pairs], 'id ')
         names[field] = dict(sorted(pairs, key=lambda pair: (isinstance(pair[0], str), pair[0])))
     rows = {image: NamedBoxes([], []) for image in names['images']}
 
@@ -107,8 +111,22 @@ def _read_coco(detections: Path, found: object, truth: Path) -> DetectionSet:
     return named_detection_set(classes, zip(names['images'].values(), rows.values(), strict=True))
 
 
+def _check_lists(path: Path, content: Mapping, fields: Sequence[str]) -> None:
+    for field in fields:
+        if not isinstance(content[field], list):
+            raise ValueError(f'{path}: {field} is {str(content[field])[:80]!r}; expected a list')
+
+
+def _check_once(path: Path, field: str, names: Sequence[object], what: str = '') -> None:
+    for index, name in enumerate(names):
+        if not isinstance(name, (str, int)):
+            raise ValueError(f'{path}: {field}[{index}]: {what}{str(name)[:80]} is no name; expected text')
+        if name in names[:index]:
+            raise ValueError(f'{path}: {field} has {what}{name!r} twice; remove or rename one')
+
+
 def _of(known: Mapping, row: Mapping, field: str) -> object:
-    if row[field] not in known:
+    if not isinstance(row[field], (str, int)) or row[field] not in known:
         raise ValueError(f'{field} {row[field]!r} is not in the annotations')
     return known[row[field]]
 
@@ -129,5 +147,5 @@ def _entry(path: Path, field: str, index: int, row: object, use: Callable[[Mappi
 def _load(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: no JSON ({error})') from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: no JSON ({error}); write the file again') from error

@@ -95,7 +95,18 @@ def _column(images: Sequence[ImageBoxes], field: str, like: str, kind: type, wid
         expected = width * len(getattr(row, like))
         if part.size != expected:
             raise ValueError(f'{row.image}: {field} holds {part.size} numbers; {expected} belong to its {like}')
+        if kind is np.int64 and part.size:
+            _check_whole(row.image, field, part)
     return np.concatenate([np.empty(0, kind), *(part.ravel() for part in parts)]).astype(kind)
+
+
+def _check_whole(image: str, field: str, values: np.ndarray) -> None:
+    if values.dtype.kind == 'f':
+        wrong = values[values != np.floor(values)]  # also NaN
+    else:
+        wrong = values[:0] if values.dtype.kind in 'iu' else values
+    if wrong.size:
+        raise ValueError(f'{image}: {field} holds {wrong.flat[0]}, which is no whole number; labels count from 0')
 
 
 def _check_labels(rows: Detections | Objects, names: Sequence[str], classes: Sequence[str], what: str) -> None:

@@ -1,5 +1,6 @@
 """What scores of object detection count, and how."""
 
+import math
 from dataclasses import dataclass, replace
 
 from mmext.common.average_precision import MODES
@@ -34,6 +35,9 @@ class ScoreSettings:
             raise ValueError(f'iou_thrs {self.iou_thrs}: expected one or more numbers above 0 and at most 1')
         if len(set(self.iou_thrs)) < len(self.iou_thrs):
             raise ValueError(f'iou_thrs {self.iou_thrs}: one occurs twice')
+        for name in ('score_thr', 'min_score'):
+            if math.isnan(getattr(self, name)):
+                raise ValueError(f'{name} nan: expected a number; nothing compares with nan')
         if self.mode not in MODES:
             raise ValueError(f'mode {self.mode!r}: choose from {", ".join(MODES)}')
 

@@ -52,7 +52,9 @@ def sparse(confusion: np.ndarray) -> np.ndarray:
 def dense(entries: np.ndarray | Sequence, num_classes: int) -> np.ndarray:
     """Inverse of `sparse`: (n, 3) -> (C, C), int64."""
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
-    truth, predicted, pixels = np.asarray(entries, dtype=np.int64).reshape(-1, 3).T
+    truth, predicted, pixels = entries = np.asarray(entries, dtype=np.int64).reshape(-1, 3).T
+    if (entries < 0).any():
+        raise ValueError(f'{entries.min()} is neither a class nor a number of pixels')
     confusion[truth, predicted] = pixels
     return confusion
 
@@ -107,7 +109,11 @@ def read_image_scores(path: str | Path) -> ImageScores:
     """
     path = Path(path)
     images, counts, classes, not_in_mean = [], [], None, ()
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    try:
+        text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: no UTF-8 text ({error}); give a file {NAME.format(stage="*")}') from error
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
             image, names = row['image'], tuple(row['classes'])

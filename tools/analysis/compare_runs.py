@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmext.analysis import run_comparison as comparison
+from mmext.common.arguments import at_least, output_folder
 from mmext.common.files import write_json
 from mmext.common.image_scores import find_image_scores, read_image_scores
 
@@ -23,15 +24,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', type=Path, metavar='FILE|FOLDER', help='two or more; the first is the base')
     parser.add_argument('--metric', default='mIoU', help='mIoU, mAcc, mDice, aAcc, fwIoU, IoU.<class>, ...')
-    parser.add_argument('--resamples', type=int, default=10_000, help='of the bootstrap (default: 10000)')
-    parser.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
+    parser.add_argument('--resamples', type=at_least(1), default=10_000, help='of the bootstrap (default: 10000)')
+    parser.add_argument('--seed', type=at_least(0), default=0, help='of the bootstrap (default: 0)')
     parser.add_argument('--not-in-mean', nargs='*', metavar='CLASS', help='classes that means leave out')
-    parser.add_argument('--out', type=Path, metavar='DIR', help='write DIR/comparison.json')
+    parser.add_argument('--out', type=output_folder, metavar='DIR', help='write DIR/comparison.json')
     args = parser.parse_args(argv)
     if len(args.runs) < 2:
         parser.error('a comparison needs two runs')
-    if args.resamples < 1:
-        parser.error(f'--resamples {args.resamples}: at least one')
     return args
 
 
@@ -41,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runs = [read_image_scores(find_image_scores(run)) for run in args.runs]
         labels = comparison.labels_of(args.runs)
         report = comparison.compare_runs(runs, labels, args.metric, args.resamples, args.seed, args.not_in_mean)
+        if args.out:
+            write_json(args.out / 'comparison.json', report)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -51,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for run in report['runs'][1:]:
         console.print(comparison.class_differences_table(report, run))
     if args.out:
-        write_json(args.out / 'comparison.json', report)
         print(f'written: {args.out / "comparison.json"}')
     return 0
 

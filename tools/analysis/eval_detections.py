@@ -31,8 +31,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmext.common.arguments import output_folder
 from mmext.common.average_precision import MODES
-from mmext.common.detection_files import read_detection_set
+from mmext.common.detection_files import check_objects, read_detection_set, strangers
 from mmext.common.detection_report import score_report, score_tables
 from mmext.common.detection_scores import score_detections
 from mmext.common.detection_settings import PRESETS, score_settings
@@ -51,25 +52,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     plus_one = parser.add_argument_group('width of boxes').add_mutually_exclusive_group()
     plus_one.add_argument('--legacy', action='store_true', default=None, help='x2 - x1 + 1, as the VOC devkit has it')
     plus_one.add_argument('--no-legacy', dest='legacy', action='store_false', help='x2 - x1')
-    parser.add_argument('--out', type=Path, metavar='DIR', help='write metrics.json, metrics.txt and pr_curves.png')
+    parser.add_argument(
+        '--out', type=output_folder, metavar='DIR', help='write metrics.json, metrics.txt and pr_curves.png'
+    )
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
-    try:
-        settings = score_settings(
-            args.preset,
-            iou_thrs=args.iou,
-            mode=args.mode,
-            score_thr=args.score_thr,
-            min_score=args.min_score,
-            legacy_plus_one=args.legacy,
-        )
-        scores = score_detections(read_detection_set(args.detections, args.truth), settings)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+def run(args: argparse.Namespace) -> None:
+    settings = score_settings(
+        args.preset,
+        iou_thrs=args.iou,
+        mode=args.mode,
+        score_thr=args.score_thr,
+        min_score=args.min_score,
+        legacy_plus_one=args.legacy,
+    )
+    data = read_detection_set(args.detections, args.truth)
+    check_objects(data, args.truth or args.detections)
+    scores = score_detections(data, settings)
+    for note in strangers(data, args.detections):
+        print(f'warning: {note}', file=sys.stderr)
     tables = score_tables(scores)
     print(tables)
     if args.out:
@@ -80,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.out / 'metrics.txt', tables)
         save_pr_figure(args.out / 'pr_curves.png', scores)
         print(f'written: metrics.json, metrics.txt and pr_curves.png in {args.out}')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        run(args)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     return 0
 
 

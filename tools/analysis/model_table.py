@@ -15,17 +15,19 @@ from pathlib import Path
 from mmengine.config import DictAction
 from rich.console import Console
 
-from mmext.analysis.model_from_config import AnalysisError
-from mmext.analysis.published import PUBLISHED, PublishedError, read_published
+from mmext.analysis.published import PUBLISHED, read_published
+from mmext.common.arguments import at_least, output_file
 from mmext.common.files import write_json, write_text
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files of classifiers')
-    parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help="image size, instead of the configs'")
-    parser.add_argument('--json', metavar='FILE', help='also write all figures to this file')
-    parser.add_argument('--markdown', metavar='FILE', help='also write table and note to this file')
+    parser.add_argument(
+        '--shape', type=at_least(1), nargs=2, metavar=('H', 'W'), help="image size, instead of the configs'"
+    )
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='also write all figures to this file')
+    parser.add_argument('--markdown', type=output_file, metavar='FILE', help='also write table and note to this file')
     parser.add_argument('--published', metavar='FILE.yml', default=PUBLISHED, help='other published figures')
     parser.add_argument('--root', type=Path, default=Path(), help='folder that holds configs/ (default: this one)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
@@ -40,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         published = read_published(args.published)
         rows = [model_table.count_model(path, size_hw, published, args.root, args.cfg_options) for path in args.configs]
-    except (AnalysisError, PublishedError, OSError) as error:
+        if args.markdown:
+            write_text(args.markdown, model_table.markdown_table(rows))
+        if args.json:
+            write_json(args.json, {'note': model_table.NOTE, 'rows': [model_table.to_dict(row) for row in rows]})
+    except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     # Piped output has no width of its own, and rich would fold every cell at column 80.
@@ -50,10 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.unknown:
             print(f'warning: {row.config}: MACs lack the cost of {", ".join(row.unknown)}', file=sys.stderr)
-    if args.markdown:
-        write_text(args.markdown, model_table.markdown_table(rows))
-    if args.json:
-        write_json(args.json, {'note': model_table.NOTE, 'rows': [model_table.to_dict(row) for row in rows]})
     return 0
 
 

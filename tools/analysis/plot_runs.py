@@ -16,6 +16,7 @@ from pathlib import Path
 from mmext.analysis.curve_figure import draw_figures
 from mmext.analysis.curve_panels import FIGURES
 from mmext.analysis.run_curves import read_runs
+from mmext.common.arguments import output_folder
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,7 +24,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('runs', nargs='+', type=Path, metavar='RUN', help='work dir, folder of logs or scalars.json')
     parser.add_argument('--names', nargs='+', metavar='NAME', help='what to call the runs (default: their folders)')
     parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/figures'), metavar='DIR', help='default: %(default)s'
+        '--out', type=output_folder, default=Path('work_dirs/figures'), metavar='DIR', help='default: %(default)s'
     )
     parser.add_argument(
         '--figures', nargs='+', choices=list(FIGURES), help='which to draw (default: all for which there is data)'

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mmext.analysis.published import PUBLISHED, PublishedError, read_published
 from mmext.analysis.recipe_table import check_recipes, markdown_table, rich_table, to_dict
+from mmext.common.arguments import output_file
 from mmext.common.files import write_json, write_text
 
 
@@ -22,8 +23,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--report', metavar='NAME', help='only this report, such as kitti')
     parser.add_argument('--flops', action='store_true', help='also count the models, a few seconds each')
-    parser.add_argument('--markdown', metavar='FILE', help='also write the table to this file')
-    parser.add_argument('--json', metavar='FILE', help='also write all figures to this file')
+    parser.add_argument('--markdown', type=output_file, metavar='FILE', help='also write the table to this file')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='also write all figures to this file')
     parser.add_argument('--published', metavar='FILE.yml', default=PUBLISHED, help='other published figures')
     parser.add_argument('--root', type=Path, default=Path(), help='folder that holds configs/ (default: this one)')
     return parser.parse_args(argv)
@@ -45,10 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     checks = list(check_recipes(rows, args.root, args.flops))
     # Piped output has no width of its own, and rich would fold every cell at column 80.
     Console(width=None if sys.stdout.isatty() else 220).print(rich_table(checks, args.flops))
-    if args.markdown:
-        write_text(args.markdown, markdown_table(checks))
-    if args.json:
-        write_json(args.json, [to_dict(check) for check in checks])
+    try:
+        if args.markdown:
+            write_text(args.markdown, markdown_table(checks))
+        if args.json:
+            write_json(args.json, [to_dict(check) for check in checks])
+    except OSError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     problems = [check for check in checks if check.problem]
     for check in problems:
         print(f'error: {check.row.config}: {check.problem}', file=sys.stderr)

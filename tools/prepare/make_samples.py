@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmext.common.arguments import at_least, output_folder
 from mmext.common.samples.cifar100 import write_cifar100
 from mmext.common.samples.kitti_seg import write_kitti_seg
 from mmext.common.samples.land_cover import write_land_cover
@@ -29,13 +30,12 @@ SETS: dict[str, Callable[[Path, int], Iterator[tuple[int, int]]]] = {
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('data/samples'), help='folder that receives one folder a set')
+    parser.add_argument(
+        '--out', type=output_folder, default=Path('data/samples'), help='folder that receives one folder a set'
+    )
     parser.add_argument('--only', choices=sorted(SETS), nargs='+', help='sets to render; all when left out')
-    parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same pixels; 0 or greater')
-    args = parser.parse_args(argv)
-    if args.seed < 0:
-        parser.error(f'--seed {args.seed}: give 0 or greater')
-    return args
+    parser.add_argument('--seed', type=at_least(0), default=0, help='the same seed gives the same pixels; 0 or greater')
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     progress.update(task, completed=done, total=total)
             print(f'{name}: {args.out / name}')
     except OSError as error:
-        print(f'make_samples: {error}', file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 1
     return 0
 

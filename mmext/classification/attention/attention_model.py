@@ -12,6 +12,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
+from mmext.common.config_files import building
 from mmext.common.prediction.predictor import UnreadableImageError, load_weights, to_rgb, unlabelled_pipeline
 from mmext.common.running import drop_pretrained, load_config
 
@@ -71,7 +72,8 @@ class AttentionModel:
             cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
         with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = revert_sync_batchnorm(MODELS.build(cfg.model))
+            with building(config):
+                model = revert_sync_batchnorm(MODELS.build(cfg.model))
             steps, self._reads_rgb = reading_steps(unlabelled_pipeline(cfg, config), model, config)
             self._pipeline = Compose(steps)
             if checkpoint is None:

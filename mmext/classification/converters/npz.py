@@ -11,8 +11,12 @@ from torch import Tensor
 
 from mmext.common.weight_files import WeightsError, read_state_dict
 
-# What a cut or garbled file raises depends on where it is cut; the last two are raised by a bare array (.npy).
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, OSError, TypeError, AttributeError)
+# What a cut or garbled file raises depends on where it is cut; MemoryError comes of a header that promises more than
+# there is, the last two are raised by a bare array (.npy).
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, OSError, MemoryError),
+    *(NotImplementedError, TypeError, AttributeError),
+)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -110,8 +110,9 @@ def unreadable_pictures(paths: Sequence[Path], workers: int = 8) -> dict[Path, s
                 return ''
         except Image.UnidentifiedImageError:
             return 'no picture' if path.stat().st_size else 'empty file'
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            # Missing, no permission, a header that contradicts itself, or a size that would fill the memory.
+        # Missing, no permission, a size that would fill the memory, or a header that contradicts itself: what is raised
+        # then depends on where.
+        except Exception as error:
             return f'{type(error).__name__}: {getattr(error, "strerror", None) or error}'
 
     with ThreadPoolExecutor(workers) as pool:

@@ -11,6 +11,7 @@ IMAGE_SUFFIXES = frozenset(
     ('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.pbm', '.jp2', '.gif')
 )
 LIST_SUFFIX = '.txt'
+VIDEO_SUFFIXES = frozenset(('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv'))
 
 
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
@@ -26,7 +27,7 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: an input that is nothing of this.
-        ValueError: an input without a picture, or a list that is not text.
+        ValueError: an input without a picture, a list that is not text, or a video.
     """
     found: dict[Path, Path] = {}
     for name in inputs:
@@ -81,14 +82,19 @@ def check_outputs(out_dir: Path, csv: Path | None, inputs: Sequence[str | Path],
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f'{out_dir}: is a file; --out takes a folder')
     for name in inputs:
-        folder = Path(name).resolve()
+        folder = _real(name)
         if folder.is_dir() and (out == folder or folder in out.parents):
             raise ValueError(f'{out_dir}: lies in the input folder {name}; give a folder outside of it to --out')
     for path in paths:
-        if out in path.resolve().parents or out in _absolute(path).parents:
+        if out in _real(path).parents or out in _absolute(path).parents:
             raise ValueError(f'{out_dir}: holds the input {path}; give another folder to --out')
-    if csv and csv.resolve() in {Path(path).resolve() for path in (*inputs, *paths)}:
+    if csv and csv.resolve() in {_real(path) for path in (*inputs, *paths)}:
         raise ValueError(f'{csv}: is an input; give another file to --csv')
+
+
+def _real(path: str | Path) -> Path:
+    # Path.resolve raises about links that lead in a circle, which are to be reported as unreadable.
+    return Path(os.path.realpath(path))
 
 
 def _absolute(path: Path) -> Path:
@@ -99,6 +105,10 @@ def _absolute(path: Path) -> Path:
 def _images_of(path: Path, pattern: str) -> Iterator[Path]:
     if path.is_dir():
         yield from _walk(path)
+    elif path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        raise ValueError(
+            f'{pattern}: is a video; take its frames out first: ffmpeg -i {path.name} frames/%06d.png, then give frames'
+        )
     elif path.is_file():
         yield from _listed(path) if path.suffix.lower() == LIST_SUFFIX else (path,)
     elif glob.has_magic(pattern):

@@ -1,6 +1,5 @@
 """A model of any toolbox with its weights, applied to files: what its test run does, without annotations."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +16,10 @@ from mmengine.structures import BaseDataElement
 
 from mmext.common.checkpoints import CheckpointError, use_safe_loading
 from mmext.common.running import drop_pretrained, load_config
+from mmext.common.weight_fit import check_fit
 
 # By the config's default_scope.
 TASKS = {'mmseg': 'segmentation', 'mmdet': 'detection', 'mmpretrain': 'classification'}
-# A checkpoint that fills less of the model than this belongs to another one.
-LEAST_SHARE = 0.5
 
 
 class UnreadableImageError(Exception):
@@ -170,20 +168,9 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> LoadedWeights:
     # A model may read its tensors in its own way, and raise anything when they are not what it expects.
     except Exception as error:
         raise ValueError(f'{path}: no checkpoint that can be read ({_first_line(error)})') from error
-    state = checkpoint.get('state_dict', checkpoint)
-    shapes = {re.sub(r'^module\.', '', name): tensor.shape for name, tensor in state.items() if torch.is_tensor(tensor)}
-    # Whole numbers are counters of training steps.
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-    missing = [name for name, tensor in wanted.items() if shapes.get(name) != tensor.shape]
-    numbers = sum(tensor.numel() for tensor in wanted.values())
-    share = 1 - sum(wanted[name].numel() for name in missing) / max(numbers, 1)
-    if share < LEAST_SHARE:
-        raise ValueError(
-            f'{path}: only {share:.1%} of the parameters ({len(wanted) - len(missing)} of {len(wanted)} tensors) fit '
-            f'the model, {missing[0]} for one does not; give the checkpoint that was trained with this config'
-        )
+    fit = check_fit(model, checkpoint, path)
     meta = checkpoint.get('meta')
-    return LoadedWeights(dict(meta) if isinstance(meta, Mapping) else {}, share, missing)
+    return LoadedWeights(dict(meta) if isinstance(meta, Mapping) else {}, fit.share, fit.missing)
 
 
 def unlabelled_pipeline(cfg: Config, name: str | Path) -> list[dict]:

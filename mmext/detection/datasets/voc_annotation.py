@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 from PIL import Image
+
+from mmext.common.detection_xml import MALFORMED, RefusedXMLError, parse_xml
+from mmext.common.image_files import read_whole_size
 
 from .voc_problems import ProblemList
 
@@ -56,50 +58,20 @@ class VOCAnnotation:
     objects: tuple[VOCObject, ...] = ()
 
 
-class RefusedXMLError(ValueError):
-    """The file declares a document type, with which entities come."""
-
-
-def parse_xml(content: bytes) -> Element:
-    """The root element of an XML file without a document type.
-
-    Entities that multiply or read other files must be declared in a document type; it is refused where it begins.
-    Python's own parser accepts it.
-
-    Raises:
-        RefusedXMLError: There is a document type.
-        xml.parsers.expat.ExpatError: No well-formed XML.
-    """
-
-    def refuse(name: str, *_) -> None:
-        raise RefusedXMLError(f'document type {name!r}')
-
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = refuse
-    parser.Parse(content, True)
-    return builder.close()
-
-
 def read_image_size(path: str | Path, decode: bool = False) -> tuple[int, int]:
     """Height and width in pixels, from the header of the image.
 
     Args:
         path: The image.
-        decode: Read it to its end, so that a cut file is noticed. JPEGs are decoded at an eighth of their size.
+        decode: Read it to its end, so that a cut or garbled file is noticed (`read_whole_size`).
 
     Raises:
-        OSError, SyntaxError, ValueError: What Pillow raises about files that it cannot read.
+        Exception: What Pillow raises about files that it cannot read; mostly OSError, but anything may come.
     """
+    if decode:
+        return read_whole_size(path)
     with Image.open(path) as image:
         width, height = image.size
-        if decode:
-            image.draft(None, (1, 1))
-            image.load()
     return height, width
 
 
@@ -136,8 +108,9 @@ def read_annotation(
     if check_image or size_hw is None:
         try:
             actual_hw = read_image_size(image, decode)
-        except (OSError, SyntaxError, ValueError) as error:
-            problems.add('unreadable_image', image, str(error))
+        # What a decoder raises depends on where the file is damaged.
+        except Exception as error:
+            problems.add('unreadable_image', image, str(error) or type(error).__name__)
             return None
         if size_hw is None:
             problems.add('missing_size', xml, f'no usable <size>, the image is {_shown(actual_hw)}')
@@ -160,8 +133,10 @@ def _read_root(xml: Path, problems: ProblemList) -> Element | None:
     except RefusedXMLError as error:
         problems.add('refused_xml', xml, str(error))
         return None
-    # LookupError and ValueError: an encoding that does not exist or that the parser does not support.
-    except (expat.ExpatError, LookupError, ValueError) as error:
+    except OSError as error:  # a folder, a link that leads in a circle, no permission
+        problems.add('missing_annotation', xml, str(error))
+        return None
+    except MALFORMED as error:
         problems.add('malformed_xml', xml, str(error))
         return None
     if root.tag != 'annotation':

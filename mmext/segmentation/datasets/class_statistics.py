@@ -24,6 +24,7 @@ from mmext.common.class_balance import ClassStatistics
 from .label_encoding import (
     MaskError,
     check_values,
+    check_variety,
     common_encoding,
     guess_encoding_of_values,
     read_mask,
@@ -189,7 +190,7 @@ def count_classes(source: MaskSource, workers: int = 2, progress: bool = False) 
 
     Raises:
         MaskError: a mask is missing, unreadable or holds values outside the table; the message names file, value,
-            number of pixels and remedy.
+            number of pixels and remedy. Also as `label_encoding.check_variety`.
     """
 
     def count(index: int) -> MaskCounts:
@@ -205,13 +206,18 @@ def count_classes(source: MaskSource, workers: int = 2, progress: bool = False) 
         masks = list(
             track(results, 'counting', total=total, console=Console(stderr=True), disable=not progress, transient=True)
         )
+    where = Path(masks[0].path).parent
     if not source.guess_encoding:
-        return tabulate(masks, source.class_names, source.ignore_index), 'class indices'
+        statistics = tabulate(masks, source.class_names, source.ignore_index)
+        if not any(statistics.pixels):
+            raise MaskError(f'{where}: every pixel of all {len(masks)} masks is ignored: no labelled pixel to count')
+        return statistics, 'class indices'
     guesses = (guess_encoding_of_values(mask.values, mask.is_color) for mask in masks)
     encoding = common_encoding([mask.path for mask in masks], guesses)
     to_class = {'label_ids': LABEL_ID_TO_TRAIN_ID, 'colors': COLOR_TO_TRAIN_ID, 'train_ids': range(256)}[encoding]
     for mask in masks:
         check_values(mask.values, encoding, mask.path, mask.is_color)
+    check_variety({value for mask in masks for value in mask.values}, encoding, where)
     return tabulate(masks, source.class_names, source.ignore_index, to_class), encoding
 
 

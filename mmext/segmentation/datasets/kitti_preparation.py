@@ -86,7 +86,10 @@ def read_val_list(path: Path, stems: Sequence[str]) -> tuple[list[str], list[str
     Raises:
         ValueError: the file names no frame, an unknown one, one twice, or all.
     """
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: no plain text ({error}); one file stem a line') from error
     val = [Path(line).name.removesuffix('.png') for line in lines if line]
     unknown = sorted(set(val) - set(stems))
     if unknown:

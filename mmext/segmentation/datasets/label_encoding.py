@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mmext.common.files import replacing
 
@@ -41,17 +41,24 @@ def read_mask(path: str | Path) -> np.ndarray:
         uint8 array: (H, W) for one channel or palette images (the palette's indices), (H, W, 3) RGB for colour images.
 
     Raises:
-        MaskError: the file is missing, unreadable, truncated, deeper than 8 bits, or partly transparent.
+        MaskError: the file is missing, unreadable, truncated, deeper than 8 bits, partly transparent, or holds several
+            pictures, of which only the first would be read.
     """
     try:
         with Image.open(path) as image:
+            image.verify()  # check sums, which reading does not compare; it needs a file that was opened anew
+        with Image.open(path) as image:
             image.load()
-            mode = image.mode
+            mode, frames = image.mode, getattr(image, 'n_frames', 1)
             values = np.asarray(image)
     except FileNotFoundError as error:
-        raise MaskError(f'{path}: mask is missing') from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        where = f' (a link to {Path(path).readlink()})' if Path(path).is_symlink() else ''
+        raise MaskError(f'{path}: mask is missing{where}') from error
+    # What a decoder raises depends on where the file is damaged.
+    except Exception as error:
         raise MaskError(f'{path}: mask cannot be read ({error}); copy it again from the source') from error
+    if frames > 1:
+        raise MaskError(f'{path}: mask has {frames} frames or pages; save the one that belongs to the image')
     if mode in ('L', 'P', 'RGB'):
         return values
     if mode == 'RGBA' and (values[..., 3] == 255).all():
@@ -214,7 +221,7 @@ def read_pair(image_path: str | Path, mask_path: str | Path) -> np.ndarray:
     try:
         with Image.open(image_path) as image:
             width, height = image.size
-    except (OSError, SyntaxError) as error:
+    except Exception as error:
         raise MaskError(f'{image_path}: image cannot be read ({error}); copy it again from the source') from error
     if mask.shape[:2] != (height, width):
         raise MaskError(
@@ -232,11 +239,13 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
 
     Raises:
         MaskError: about the first faulty mask, with the number of all faulty ones; or when masks that were declared
-            as label ids hold no value that only label ids have, and read as such would be ignored for the most part.
+            as label ids hold no value that only label ids have, and read as such would be ignored for the most part; or
+            as `check_variety`.
     """
 
     results = check_all(pairs, partial(_check_pair, encoding=encoding), workers)
     counts = sum(results, Counter())
+    check_variety(counts, encoding, Path(pairs[0][1]).parent)
     if encoding == 'label_ids' and not counts.keys() & LABEL_IDS_ONLY:
         ignored = sum(count for value, count in counts.items() if LABEL_ID_TO_TRAIN_ID[value] == IGNORE_INDEX)
         if 2 * ignored > counts.total():
@@ -245,6 +254,25 @@ def check_masks(pairs: Sequence[tuple[str | Path, str | Path]], encoding: str, w
                 f"{ignored} of {counts.total()} pixels would be ignored; set label_encoding='train_ids'"
             )
     return set(counts)
+
+
+def check_variety(values: Collection[int], encoding: str, where: str | Path) -> None:
+    """Raise `MaskError` if the values of all masks of a set together cannot be those of trainIds.
+
+    Either value alone is one of them, so that no single mask is at fault.
+    """
+    if encoding != 'train_ids':
+        return
+    if set(values) == {IGNORE_INDEX}:
+        raise MaskError(
+            f'{where}: every pixel of every mask is {IGNORE_INDEX}, which is ignored: nothing to learn from; '
+            f'export the labels again'
+        )
+    if set(values) == {0, IGNORE_INDEX}:
+        raise MaskError(
+            f'{where}: all masks hold 0 and 255 only: black and white pictures, as trainIds they would be '
+            f'{CLASSES[0]} and ignored; write class indices, with 255 for what is to be ignored'
+        )
 
 
 def _check_pair(image_path: str | Path, mask_path: str | Path, encoding: str) -> Counter[int]:
