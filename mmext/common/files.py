@@ -27,6 +27,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def flush_to_disk(path: str | Path) -> None:
+    """Return when the file, or the names in the folder, would survive a power cut.
+
+    A rename is safe only after both: the file before it, the folder after it.
+    """
+    path = Path(path)
+    if path.is_dir() and os.name == 'nt':
+        return  # Windows cannot open folders and writes their names by itself
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 with the line ends that the text has."""
     with replacing(path) as unfinished:
