@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmext.common import running
+from mmext.common import checkpoints, running
+from mmext.inspection.class_check import check_classes
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,6 +27,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--label-ids', action='store_true', help='--out-labels writes the ids that benchmarks expect')
     parser.add_argument('--tta', action='store_true', help="test-time augmentation: the config's tta_pipeline")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    checkpoints.add_trust_option(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -53,18 +55,31 @@ def apply_outputs(cfg: Config, args: argparse.Namespace) -> None:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
+def prepare(args: argparse.Namespace) -> Config:
+    """The config with what the options ask for."""
+    checkpoints.apply_trust(args)
     cfg = running.load_config(args.config, args.cfg_options, args.work_dir)
-    if not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint')
-    cfg.load_from = args.checkpoint
-    running.drop_pretrained(cfg)
+    meta = running.set_checkpoint(cfg, args.checkpoint)
+    check_classes(cfg, meta)
     apply_outputs(cfg, args)
     if args.tta:
         running.enable_tta(cfg)
-    running.set_launcher(cfg, args.launcher)
-    running.build_runner(cfg).test()
+    return cfg
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        cfg = prepare(args)
+        running.set_launcher(cfg, args.launcher)
+        runner = running.build_runner(cfg)
+        running.build_loops(runner, 'test')
+    except running.PREPARATION_ERRORS as error:
+        return running.report(error)
+    try:
+        runner.test()
+    except running.STORAGE_ERRORS as error:
+        return running.report(error)
     return 0
 
 

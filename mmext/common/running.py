@@ -5,6 +5,7 @@ No toolbox is imported here: the config's ``default_scope`` and ``custom_imports
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,26 @@ import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
+
+from mmext.common.checkpoint_container import kind_of
+from mmext.common.checkpoint_files import CheckpointWriteError, verify
+from mmext.common.checkpoints import CheckpointError, read_checkpoint, use_safe_loading
+from mmext.common.config_files import building, read_config
+from mmext.common.durable_runner import DurableRunner, newest_checkpoint
+from mmext.common.weight_files import WeightsError
+
+# What a config, an option or a file can be wrong in: told in one line. Anything else is a fault of the program.
+PREPARATION_ERRORS = (OSError, ValueError)
+# What can become of files while a training runs.
+STORAGE_ERRORS = (WeightsError, CheckpointWriteError)
+
+
+def report(error: Exception) -> int:
+    """Print an error in one line, once for all processes; the exit code of a tool that it ends."""
+    if os.environ.get('RANK', '0') == '0':
+        print(f'error: {error}', file=sys.stderr)
+    return 1
 
 
 def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None = None) -> Config:
@@ -22,15 +42,14 @@ def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None
 
     Raises:
         FileNotFoundError: no such config; names configs of a similar name.
+        ConfigError: a config or an option that cannot be used.
     """
     if not Path(path).is_file():
         root = Path('configs')
         similar = sorted(str(found) for found in root.rglob('*.py') if Path(path).stem in found.stem)
         hint = f'did you mean {", ".join(similar[:3])}?' if similar else 'the configs are below configs/'
         raise FileNotFoundError(f'{path}: no such config; {hint}')
-    cfg = Config.fromfile(path)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = read_config(path, cfg_options)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
     return cfg
 
@@ -61,20 +80,45 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
-    """Go on from a checkpoint: a path, or with ``'auto'`` the newest one of the work dir; none there starts anew.
+    """Go on from a checkpoint: a path, or with ``'auto'`` the newest sound one of the work dir; none there starts anew.
 
     Whoever goes on needs no pretrained weights any more; whoever starts anew does.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        CheckpointError: the checkpoint that was named is truncated or damaged.
     """
     if resume is None:
         return
     if resume == 'auto':
-        resume = find_latest_checkpoint(cfg.work_dir)
+        resume = newest_checkpoint(cfg.work_dir)
         if resume is None:
             return
     elif not Path(resume).is_file():
         raise FileNotFoundError(f'{resume}: no such checkpoint; --resume without a path takes the newest one')
-    cfg.resume, cfg.load_from = True, resume
+    # What is no checkpoint is called by its name; an old pickle is read, or refused, when the runner is built.
+    elif kind_of(Path(resume)) == 'zip' and (reason := verify(resume)):
+        raise CheckpointError(f'{resume}: {reason}; --resume without a path takes the newest one that is sound')
+    cfg.resume, cfg.load_from = True, str(resume)
     drop_pretrained(cfg, teacher=False)
+
+
+def set_checkpoint(cfg: Config, checkpoint: str) -> dict:
+    """Start with all weights of a checkpoint: no other weights are looked for.
+
+    Returns:
+        What the checkpoint says of itself, its ``meta``.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        CheckpointError: it is truncated or damaged, or would run code when it is read.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'{checkpoint}: no such checkpoint')
+    content = read_checkpoint(checkpoint, 'meta')  # before a model is built for it
+    cfg.load_from = checkpoint
+    drop_pretrained(cfg)
+    return content.get('meta') or {}
 
 
 def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
@@ -208,5 +252,26 @@ def _export_slurm_ranks() -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The Runner of the config, or the custom one that ``runner_type`` names."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    """The Runner of the config: a `DurableRunner`, or the custom one that ``runner_type`` names.
+
+    Raises:
+        ConfigError: a part of the config cannot be built; names the type and the argument.
+    """
+    use_safe_loading()
+    with building(cfg.filename or 'config'):
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else DurableRunner.from_cfg(cfg)
+
+
+def build_loops(runner: Runner, *names: str) -> None:
+    """Build loops with their datasets, which a Runner puts off: what is wrong with them shows before anything begins.
+
+    Args:
+        runner: The Runner.
+        names: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ConfigError: as `build_runner`.
+    """
+    with building(runner.cfg.filename or 'config'):
+        for name in names:
+            getattr(runner, f'{name}_loop')  # a property that builds what it returns

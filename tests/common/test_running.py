@@ -8,10 +8,18 @@ import torch
 from mmengine.config import Config
 
 from mmext.common import running
+from mmext.common.checkpoints import CheckpointError
+from mmext.common.weight_files import write_state_dict
 
 
 def write(path: Path, text: str = '') -> str:
     path.write_text(text)
+    return str(path)
+
+
+def save(path: Path, iteration: int = 2) -> str:
+    """A checkpoint that a training can go on from."""
+    torch.save(dict(meta=dict(iter=iteration, epoch=0, seed=5), state_dict={}, optimizer={}), path)
     return str(path)
 
 
@@ -69,7 +77,7 @@ def test_resume_from_newest_and_from_path(tmp_path):
     assert 'resume' not in cfg
     running.set_resume(cfg, 'auto')
     assert ('resume' in cfg, cfg.load_from) == (False, 'pretrained.pth'), 'a first start keeps its initial weights'
-    checkpoint = write(tmp_path / 'iter_2.pth')
+    checkpoint = save(tmp_path / 'iter_2.pth')
     write(tmp_path / 'last_checkpoint', checkpoint)
     running.set_resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, checkpoint)
@@ -79,6 +87,51 @@ def test_resume_from_newest_and_from_path(tmp_path):
     assert (cfg.resume, cfg.load_from) == (True, checkpoint)
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         running.set_resume(cfg, 'none.pth')
+
+
+def test_damaged_checkpoints_are_passed_over_or_refused(tmp_path, capsys):
+    before, last = (tmp_path / f'iter_{number}.pth' for number in (2, 4))
+    save(before, 2)
+    save(last, 4)
+    last.write_bytes(last.read_bytes()[:-50])
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    running.set_resume(cfg, 'auto')
+    assert cfg.load_from == str(before)
+    message = capsys.readouterr().err
+    assert f'warning: {last}: passed over: is truncated' in message
+    assert f'warning: going on from {before}' in message
+    with pytest.raises(
+        CheckpointError, match=r'iter_4\.pth: is truncated .*; --resume without a path takes the newest'
+    ):
+        running.set_resume(cfg, str(last))
+    before.write_bytes(b'')
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    running.set_resume(cfg, 'auto')
+    assert 'resume' not in cfg
+    assert 'nothing to go on from; the training begins anew' in capsys.readouterr().err
+
+
+def test_testing_takes_all_weights_from_a_sound_checkpoint(tmp_path):
+    cfg = Config(dict(model=MODEL))
+    with pytest.raises(FileNotFoundError, match=r'none\.pth: no such checkpoint'):
+        running.set_checkpoint(cfg, 'none.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth'):
+        running.set_checkpoint(cfg, write(tmp_path / 'a.pth', 'no checkpoint'))
+    checkpoint = save(tmp_path / 'iter_2.pth')
+    running.set_checkpoint(cfg, checkpoint)
+    assert list(running.local_weights(cfg)) == [checkpoint]
+    tensors = tmp_path / 'weights.safetensors'
+    write_state_dict(tensors, dict(a=torch.ones(1)))
+    running.set_checkpoint(cfg, str(tensors))
+
+
+def test_errors_are_told_in_one_line_by_one_process(monkeypatch, capsys):
+    monkeypatch.delenv('RANK', raising=False)
+    assert running.report(ValueError('x.py: y; z')) == 1
+    assert capsys.readouterr().err == 'error: x.py: y; z\n'
+    monkeypatch.setenv('RANK', '1')
+    assert running.report(ValueError('x')) == 1
+    assert capsys.readouterr().err == ''
 
 
 def test_randomness():
@@ -202,7 +255,7 @@ def test_missing_teacher_says_how_to_train_it(teacher, command, tmp_path, monkey
 def test_resuming_keeps_the_teacher_and_drops_the_rest(tmp_path):
     cfg = distillation(TEACHER)
     cfg.work_dir = str(tmp_path)
-    checkpoint = write(tmp_path / 'iter_2.pth')
+    checkpoint = save(tmp_path / 'iter_2.pth')
     running.set_resume(cfg, checkpoint)
     assert list(running.local_weights(cfg)) == ['teacher.pth', checkpoint]
     running.drop_pretrained(cfg)

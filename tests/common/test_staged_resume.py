@@ -162,7 +162,7 @@ def start(folder: Path, *flags: str, **environment: str) -> subprocess.Popen:
     inherited = {name: os.environ[name] for name in os.environ if not name.startswith(('RANK', 'MASTER', 'WORLD'))}
     return subprocess.Popen(
         [sys.executable, str(TOY), str(folder), *flags],
-        env={**inherited, 'PYTHONWARNINGS': 'ignore', 'OMP_NUM_THREADS': '1', **environment},
+        env={**inherited, 'PYTHONWARNINGS': 'ignore', 'OMP_NUM_THREADS': str(torch.get_num_threads()), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -188,13 +188,33 @@ def test_label_ids_need_a_folder(load_tool, capsys):
     assert '--out-labels DIR' in capsys.readouterr().err
 
 
-def test_missing_files_are_named(load_tool, in_root):
-    with pytest.raises(FileNotFoundError, match=r'none\.pth: no such checkpoint'):
-        load_tool('test.py').main([CONFIG, 'none.pth'])
-    with pytest.raises(FileNotFoundError, match=r'checkpoints/mit_b0\.pth: weights are missing'):
-        load_tool('train.py').main(
-            ['configs/segmentation/segformer/segformer_mit-b0-in1k-pre_1xb8-20k_kitti-368x368.py']
-        )
+PRETRAINED = 'configs/segmentation/segformer/segformer_mit-b0-in1k-pre_1xb8-20k_kitti-368x368.py'
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments', 'message'),
+    [
+        ('test.py', [CONFIG, 'none.pth'], 'none.pth: no such checkpoint'),
+        ('test.py', ['none.py', 'none.pth'], 'none.py: no such config'),
+        ('test.py', [CONFIG, CONFIG], f'{CONFIG}: '),
+        ('train.py', ['none.py'], 'none.py: no such config'),
+        ('train.py', [PRETRAINED], 'checkpoints/mit_b0.pth: weights are missing'),
+        ('train.py', [CONFIG, '--resume', 'none.pth'], 'none.pth: no such checkpoint'),
+        ('train.py', [CONFIG, '--resume', CONFIG], f'{CONFIG}: '),
+        ('train.py', [CONFIG, '--amp'], '--amp: '),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(load_tool, in_root, capsys, tmp_path, tool, arguments, message):
+    assert load_tool(tool).main([*arguments, '--work-dir', str(tmp_path / 'run')]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.startswith(f'error: {message}') for line in printed] == [True], printed
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_part_that_cannot_be_built_is_told_in_one_line(load_tool, in_root, capsys, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.dataset.ann_file=none.txt', *SHORT]
+    assert load_tool('train.py').main([CONFIG, '--work-dir', str(tmp_path), *options]) == 1
+    assert re.search(r'^error: .*none\.txt', capsys.readouterr().err, re.MULTILINE)
 
 
 def test_upstreams_own_scripts_run_the_quickstart(root, tmp_path):

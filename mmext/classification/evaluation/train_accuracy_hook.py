@@ -126,6 +126,14 @@ class TrainAccuracyHook(Hook):
         elif self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
             self._write(runner, runner.epoch + 1)
 
+    def state_dict(self) -> dict:
+        """Sums of this process since the last value, of plain values and tensors."""
+        return dict(means=self._means.state_dict())
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on summing: a value is a mean over what was trained before an interruption as well."""
+        self._means.load_state_dict(state['means'])
+
     def _remember(self, head: nn.Module, inputs: Any, output: Any) -> None:
         if self._in_iteration:
             self._logits = output.detach() if isinstance(output, Tensor) else output

@@ -25,15 +25,14 @@ class EpochLossesHook(Hook):
     At the end of each epoch the JSON scalars, TensorBoard and the log get ``epoch/<name>`` for each loss of the model,
     ``epoch/total`` for their sum, and ``epoch/lr``; the step is the number of the epoch, from 1, as of a validation.
     Each iteration counts with its number of images, over all processes; a loss that only some iterations have is
-    averaged over those. One NaN makes the epoch NaN. A run that is resumed inside an epoch repeats that epoch, so the
-    means are of its whole repetition.
+    averaged over those. One NaN makes the epoch NaN. Of a run that goes on within an epoch the means are of the whole
+    epoch too: checkpoints of a `DurableRunner` hold the sums.
 
     The learning rate is that of the epoch's last iteration. Where groups of parameters differ in their initial rate,
     ``epoch/lr`` is the first group's - the one mmengine logs - and ``epoch/lr_2``, ... are the others, in their order.
 
     Runs that count iterations have no epochs: there the means are over ``interval`` iterations, as
-    ``interval/<name>`` at the step of their last iteration; what is left over at the end is written too. After a
-    resume the first such mean starts at the checkpoint.
+    ``interval/<name>`` at the step of their last iteration; what is left over at the end is written too.
 
     Args:
         names: Loss of the model -> name in the logs, for example ``dict(loss_rpn_bbox='rpn_loc')``. A loss that is not
@@ -54,10 +53,13 @@ class EpochLossesHook(Hook):
         self.names, self.interval = dict(names or {}), interval
         self._means = WeightedMeans()
         self._rates: dict[str, float] = {}
+        self._resumed = False
         self._counts_iterations = False
 
     def before_train_epoch(self, runner) -> None:
-        self._means = WeightedMeans()
+        if not self._resumed:
+            self._means = WeightedMeans()
+        self._resumed = False
         self._counts_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
 
     def after_train_iter(
@@ -74,6 +76,16 @@ class EpochLossesHook(Hook):
             self._write(runner, 'interval', runner.iter)
         else:
             self._write(runner, 'epoch', runner.epoch + 1)
+
+    def state_dict(self) -> dict:
+        """Sums of this process so far, of plain values and tensors."""
+        return dict(means=self._means.state_dict(), rates=dict(self._rates))
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on summing, within an epoch that is not finished."""
+        self._means.load_state_dict(state['means'])
+        self._rates = dict(state['rates'])
+        self._resumed = True
 
     def _write(self, runner, prefix: str, step: int) -> None:
         means = self._means.result()
@@ -104,8 +116,18 @@ class WeightedMeans:
             # In double precision, which some accelerators lack: there the CPU sums.
             value = torch.as_tensor(value).detach().reshape(())
             value = value.double() if value.device.type in ('cpu', 'cuda') else value.cpu().double()
-            self._sums[key] = self._sums.get(key, 0) + value * weight
+            before = self._sums.get(key)
+            # A sum from a checkpoint is on the CPU.
+            self._sums[key] = value * weight if before is None else before.to(value.device) + value * weight
             self._weights[key] = self._weights.get(key, 0) + weight
+
+    def state_dict(self) -> dict:
+        """Sums and weights of this process."""
+        return dict(sums=dict(self._sums), weights=dict(self._weights))
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on from sums and weights, on whatever device the values to come are."""
+        self._sums, self._weights = dict(state['sums']), dict(state['weights'])
 
     def result(self) -> dict[str, float]:
         """Name -> mean, in the order of first appearance; every process of a distributed run must call it."""

@@ -1,15 +1,10 @@
 """What a checkpoint tells about the stages it was trained by, checked against those of the present run."""
 
-from logging import WARNING
-
-from mmengine.hooks import Hook
-from mmengine.logging import print_log
-
+from .resumption import WEIGHTS_ONLY, begin_epoch_anew, check_resumable
 from .stage_schedule import StagePlan, changed_stage
 
 # Where the message hub keeps what a checkpoint is to tell.
 RECORD = 'staged_training'
-WEIGHTS_ONLY = 'take only its weights for a new training: load_from=<checkpoint>, resume=False'
 
 
 def resumption_point(checkpoint: dict, plan: StagePlan) -> tuple[int, int]:
@@ -26,12 +21,7 @@ def resumption_point(checkpoint: dict, plan: StagePlan) -> tuple[int, int]:
     Raises:
         ValueError: The checkpoint has no state of the optimiser, or was trained by other stages.
     """
-    lacks = [key for key in ('optimizer', 'param_schedulers') if key not in checkpoint]
-    if lacks:
-        raise ValueError(
-            f'resume: the checkpoint holds no {" and no ".join(lacks)}; use one that CheckpointHook saved with them '
-            f'(epoch_*.pth, not best_*.pth), or {WEIGHTS_ONLY}'
-        )
+    check_resumable(checkpoint, ('optimizer', 'param_schedulers'))
     record = checkpoint.get('message_hub', {}).get('runtime_info', {}).get(RECORD)
     if record is None:
         raise ValueError(f'resume: the checkpoint was not trained by StagedTrainLoop; {WEIGHTS_ONLY}')
@@ -45,26 +35,10 @@ def resumption_point(checkpoint: dict, plan: StagePlan) -> tuple[int, int]:
     now = plan.until(stage)['epoch_lengths']
     if record['epoch_lengths'] == now:
         return stage, meta['iter'] - begin
-    print_log(
-        f'resume: the epochs of the stages had {record["epoch_lengths"]} iterations when the checkpoint was saved and '
-        f'have {now} now: the data or the number of processes has changed. Training goes on with epoch '
-        f'{meta["epoch"] + 1} from its beginning, iteration {begin}; schedules by iteration are not corrected',
-        'current',
-        WARNING,
+    begin_epoch_anew(
+        meta,
+        begin,
+        f'the epochs of the stages had {record["epoch_lengths"]} iterations when the checkpoint was saved and have '
+        f'{now} now',
     )
-    meta['iter'] = begin
     return stage, 0
-
-
-class StageResumptionHook(Hook):
-    """Lets the train loop enter the stage of a checkpoint before the Runner loads the state of its optimiser.
-
-    `StagedTrainLoop` registers it itself.
-    """
-
-    def __init__(self, loop) -> None:
-        self.loop = loop
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        if runner._resume:
-            self.loop.go_on_from(checkpoint)

@@ -4,25 +4,24 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 
 from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DATASETS, LOOPS
-from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mmext.common.freezing import Freezer
 
+from .resumable_loops import ResumableEpochLoop
 from .stage_optimizer import build_stage_schedulers, build_trainable_optim_wrapper, carry_state
-from .stage_resumption import RECORD, StageResumptionHook, resumption_point
+from .stage_resumption import RECORD, resumption_point
 from .stage_schedule import Stage, StagePlan, lr_scales, merge_settings, parse_stages
 
 
 @LOOPS.register_module()
-class StagedTrainLoop(EpochBasedTrainLoop):
+class StagedTrainLoop(ResumableEpochLoop):
     """Trains by epochs, stage after stage::
 
         train_cfg = dict(type='StagedTrainLoop', val_interval=1, stages=[
@@ -45,10 +44,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
     before trained as well; the others start clean. With gradient accumulation the last iteration of a stage updates.
 
     A run that goes on from a checkpoint equals one that was never interrupted in stage, frozen parameters, state of the
-    optimiser, learning rate and order of the samples. That holds for checkpoints from within an epoch too: the batches
-    that were trained already are loaded and passed over. The state of random generators is not restored, so random
-    augmentation and dropout draw other numbers. After a change of the data or of the number of processes training goes
-    on at the beginning of an epoch, with a warning; a change of the stages so far is an error.
+    optimiser, learning rate and order of the samples, also within an epoch; see `ResumableEpochLoop`. A change of the
+    stages so far is an error.
 
     Distributed training wraps the model anew in every stage: no process waits for gradients of frozen parameters.
 
@@ -83,10 +80,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         self._freezer = Freezer(runner.model.module if is_model_wrapper(runner.model) else runner.model)
         self._stage = 0  # what model, optimiser and dataloader are set up for
         self._begun: int | None = None  # what was logged and recorded
-        self._batches_done = 0  # of the next epoch
         self._check_stages()
         self._enter(0)
-        runner.register_hook(StageResumptionHook(self))
 
     def run(self) -> nn.Module:
         """Train all stages, or what a checkpoint has left of them."""
@@ -101,13 +96,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         stage = self.plan.stage_of(self._epoch)
         if stage != self._begun:
             self._begin(stage)
-        self.runner.call_hook('before_train_epoch')
-        self.runner.model.train()
-        done, self._batches_done = self._batches_done, 0
-        for index, batch in enumerate(islice(self.dataloader, done, None), done):
-            self.run_iter(index, batch)
-        self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
+        super().run_epoch()
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Train one batch."""

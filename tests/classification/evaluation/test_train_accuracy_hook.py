@@ -1,3 +1,4 @@
+import copy
 import json
 import logging
 import random
@@ -148,6 +149,19 @@ def test_values_of_several_epochs():
         epoch(runner, hook, [(torch.eye(3)[:1], samples([label % 2]))])
     # epochs 1-4, 5-8, and the last one alone
     assert [(step, tags['accuracy/train_mixed']) for step, tags in runner.written] == [(4, 50), (8, 50), (9, 100)]
+
+
+def test_sums_go_on_in_another_process():
+    """Half of an epoch here, the other half there: right, wrong | both right."""
+    hooks = [TrainAccuracyHook(num_clean_images=0) for _ in range(2)]
+    runner = toy_runner()
+    hooks[0].before_train_epoch(runner)
+    for label in (0, 1):
+        step(hooks[0], runner, torch.eye(3)[:1], samples([label]))
+    hooks[0]._release()
+    hooks[1].load_state_dict(copy.deepcopy(hooks[0].state_dict()))
+    epoch(runner, hooks[1], [(torch.eye(3)[:2], samples([0, 1]))])
+    assert runner.written[0][1]['accuracy/train_mixed'] == 75
 
 
 def test_only_the_training_forward_counts():

@@ -1,4 +1,5 @@
 import contextlib
+import io
 import json
 import math
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import nn
@@ -208,6 +209,26 @@ def test_an_interrupted_epoch_counts_from_its_start(tmp_path):
     run(tmp_path / 'cut', EPOCHS, resume=True)
     assert [row['step'] for row in means_of(tmp_path / 'cut')] == [1, 2, 3]
     assert means_of(tmp_path / 'cut') == means_of(tmp_path / 'whole')
+
+
+def test_sums_go_on_in_another_process():
+    """Losses 1 and 3 of one and two images, then 5 of one: (1 + 2 * 3 + 5) / 4, whatever comes between."""
+    halves = EpochLossesHook(), EpochLossesHook()
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=0.5)))
+    runner = SimpleNamespace(train_loop=None, optim_wrapper=wrapper)
+    halves[0].before_train_epoch(runner)
+    for loss, images in ((1.0, 1), (3.0, 2)):
+        batch = dict(inputs=torch.zeros(images, 1))
+        halves[0].after_train_iter(runner, 0, batch, dict(loss=torch.tensor(loss)))
+    file = io.BytesIO()
+    torch.save(halves[0].state_dict(), file)
+    file.seek(0)
+    halves[1].load_state_dict(torch.load(file, weights_only=True))
+    halves[1].before_train_epoch(runner)
+    halves[1].after_train_iter(runner, 2, dict(inputs=torch.zeros(1, 1)), dict(loss=torch.tensor(5.0)))
+    assert halves[1]._means.result() == {'loss': 3.0}
+    halves[1].before_train_epoch(runner)
+    assert halves[1]._means.result() == {}, 'the next epoch begins anew'
 
 
 @pytest.mark.usefixtures('register_model')
