@@ -45,12 +45,17 @@ class DurableCheckpointHook(CheckpointHook):
     `mmext.common.durable_runner` does. That Runner also writes the files themselves whole or not at all.
     """
 
+    @property
+    def _record(self) -> str:
+        """Where the message hub keeps the files to be deleted; a run may have several of these hooks."""
+        return f'{OUTDATED}_{self.filename_tmpl}'
+
     def before_train(self, runner) -> None:
         """Find out where to write; tidy up after a run that was killed."""
         ids = runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
         surplus = list(ids[: -self.max_keep_ckpts]) if self.max_keep_ckpts > 0 else []
         super().before_train(runner)
-        self._outdated = _names_of_files(runner.message_hub.runtime_info.get(OUTDATED))
+        self._outdated = _names_of_files(runner.message_hub.runtime_info.get(self._record))
         self._resumable: tuple[int, str] | None = None  # iteration and path of the last one with everything in it
         for step in surplus:  # mmengine has deleted them, because the setting was larger before
             self._remove(self.filename_tmpl.format(step))
@@ -163,13 +168,13 @@ class DurableCheckpointHook(CheckpointHook):
     def _outdate(self, runner, name: str) -> None:
         if name not in self._outdated:
             self._outdated.append(name)
-        runner.message_hub.update_info(OUTDATED, list(self._outdated))
+        runner.message_hub.update_info(self._record, list(self._outdated))
 
     def _still_needed(self, runner, name: str) -> None:
         """Take back that a file is outdated: a run that went on from an older checkpoint writes it again."""
         if name in self._outdated:
             self._outdated.remove(name)
-            runner.message_hub.update_info(OUTDATED, list(self._outdated))
+            runner.message_hub.update_info(self._record, list(self._outdated))
 
     def _delete_outdated(self, runner, except_for: str = '') -> None:
         for name in self._outdated:
@@ -178,8 +183,8 @@ class DurableCheckpointHook(CheckpointHook):
                 if name.startswith('best_'):
                     runner.logger.info(f'The previous best checkpoint {name} is removed')
         self._outdated = [name for name in self._outdated if name == except_for]
-        if OUTDATED in runner.message_hub.runtime_info:
-            runner.message_hub.update_info(OUTDATED, list(self._outdated))
+        if self._record in runner.message_hub.runtime_info:
+            runner.message_hub.update_info(self._record, list(self._outdated))
 
     @master_only
     def _remove(self, name: str) -> None:

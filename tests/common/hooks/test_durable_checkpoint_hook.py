@@ -183,7 +183,8 @@ def test_nothing_elsewhere_is_deleted(toy, tmp_path):
     victim.write_text('precious')
     checkpoint = load(tmp_path / 'a' / 'epoch_3.pth')
     info = checkpoint['message_hub']['runtime_info']
-    info[OUTDATED] = ['../victim.pth', str(victim), 7, 'epoch_2', '..']
+    (record,) = (key for key in info if key.startswith(OUTDATED))
+    info[record] = ['../victim.pth', str(victim), 7, 'epoch_2', '..']
     checkpoint['meta'].update(iter=16, epoch=2)
     torch.save(checkpoint, tmp_path / 'a' / 'epoch_3.pth')
     before = files(tmp_path / 'a')
