@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmext.common.html_page import Column, HtmlPage, Section, Thumbnail
+from mmext.common.light_and_dark import light_and_dark
 
 from . import plots
 from .passport import BOX_SIDE_EDGES, LEVELS, Finding, Passport
@@ -182,9 +183,7 @@ def _add_classes(page: HtmlPage, passport: Passport) -> None:
         return
     what = {'segmentation': 'pixels', 'detection': 'objects'}.get(passport.task, 'images')
     section = page.section('Classes', count=len(passport.classes))
-    light, dark = plots.light_and_dark(
-        lambda: plots.class_balance_figure(passport.classes, counts, what, passport.palette)
-    )
+    light, dark = light_and_dark(lambda: plots.class_balance_figure(passport.classes, counts, what, passport.palette))
     caption = f'The {plots.MAX_ROWS} rarest classes.' if len(passport.classes) > plots.MAX_ROWS else ''
     section.figure(light, dark, f'{what} of each class', caption)
     columns, rows = [Column('class'), Column('index')], [[name, index] for index, name in enumerate(passport.classes)]
@@ -216,7 +215,7 @@ def _add_values(page: HtmlPage, passport: Passport) -> None:
             'Distinct values': distinct,
         }
     )
-    light, dark = plots.light_and_dark(lambda: plots.value_histogram_figure(counts))
+    light, dark = light_and_dark(lambda: plots.value_histogram_figure(counts))
     shown = min(len(counts), plots.MAX_ROWS)
     caption = f'The {shown} most frequent of {distinct} values.' if distinct > shown else ''
     section.figure(light, dark, 'pixels of each mask value', caption)
@@ -230,7 +229,7 @@ def _add_sizes(page: HtmlPage, passport: Passport) -> None:
     if not sizes:
         return
     section = page.section('Image sizes')
-    light, dark = plots.light_and_dark(lambda: plots.image_sizes_figure(sizes))
+    light, dark = light_and_dark(lambda: plots.image_sizes_figure(sizes))
     section.figure(light, dark, 'width and height of the images', 'Larger dots are more images of the split.')
     totals: dict[str, int] = {}
     for counts in sizes.values():
@@ -249,7 +248,7 @@ def _add_boxes(page: HtmlPage, passport: Passport) -> None:
     if not sides:
         return
     section = page.section('Box sizes')
-    light, dark = plots.light_and_dark(lambda: plots.box_sides_figure(sides, BOX_SIDE_EDGES))
+    light, dark = light_and_dark(lambda: plots.box_sides_figure(sides, BOX_SIDE_EDGES))
     section.figure(light, dark, 'share of the boxes by size')
 
 

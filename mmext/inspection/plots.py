@@ -1,10 +1,8 @@
-"""Plots of a passport, each as a pair of PNG files: dark on light and light on dark."""
+"""Plots of a passport."""
 
-import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,20 +10,11 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mmext.common.figures import class_distribution_figure
 
-DPI = 110
 # A figure of more rows is no longer read; the tables have all.
 MAX_ROWS = 100
 # Told apart by people with colour-blindness too (Okabe and Ito 2008), on light and on dark ground.
 SPLIT_COLORS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9')
 MARKERS = 'osD^vP'
-_BACK, _TEXT, _LINE, _GRID = 'back', 'text', 'line', 'grid'
-LIGHT = {_BACK: '#ffffff', _TEXT: '#1b1f24', _LINE: '#57606a', _GRID: '#dde1e6'}
-DARK = {_BACK: '#14171a', _TEXT: '#e6e8eb', _LINE: '#a5adb6', _GRID: '#343a40'}
-
-
-def light_and_dark(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
-    """Draw a figure for both grounds; ``draw`` leaves the colours of text, axes and grid to matplotlib's settings."""
-    return _render(draw, LIGHT), _render(draw, DARK)
 
 
 def class_balance_figure(
@@ -167,23 +156,3 @@ def _legend_above(figure: Figure, axes) -> None:
     for handle in legend.legend_handles:
         if hasattr(handle, 'set_sizes'):
             handle.set_sizes([50])
-
-
-def _render(draw: Callable[[], Figure], colors: Mapping[str, str]) -> bytes:
-    back, text, line = colors[_BACK], colors[_TEXT], colors[_LINE]
-    settings = {
-        **dict.fromkeys(('figure.facecolor', 'axes.facecolor', 'savefig.facecolor', 'legend.facecolor'), back),
-        **dict.fromkeys(('text.color', 'axes.labelcolor', 'axes.titlecolor', 'xtick.labelcolor'), text),
-        **dict.fromkeys(('ytick.labelcolor', 'legend.labelcolor'), text),
-        **dict.fromkeys(('xtick.color', 'ytick.color', 'axes.edgecolor'), line),
-        'grid.color': colors[_GRID],
-    }
-    with mpl.rc_context(settings):
-        figure = draw()
-        for axes in figure.axes:
-            # Also of figures that name the colour of their grid.
-            for grid_line in (*axes.get_xgridlines(), *axes.get_ygridlines()):
-                grid_line.set_color(colors[_GRID])
-        file = io.BytesIO()
-        figure.savefig(file, dpi=DPI, format='png', metadata={'Software': None})
-    return file.getvalue()

@@ -8,6 +8,7 @@ import pytest
 from matplotlib import rcParams
 from PIL import Image
 
+from mmext.common.light_and_dark import light_and_dark
 from mmext.inspection import page as page_module
 from mmext.inspection import plots
 from mmext.inspection.page import write_page
@@ -121,10 +122,10 @@ def decoded(png: bytes) -> np.ndarray:
 
 def test_light_and_dark_have_their_grounds_and_leave_the_settings_alone():
     before = dict(rcParams)
-    light, dark = plots.light_and_dark(lambda: plots.box_sides_figure({'train': [1] * 11}, BOX_SIDE_EDGES))
+    light, dark = light_and_dark(lambda: plots.box_sides_figure({'train': [1] * 11}, BOX_SIDE_EDGES))
     assert decoded(light)[0].min() == 255
     assert decoded(dark)[0].max() < 30
-    assert light == plots.light_and_dark(lambda: plots.box_sides_figure({'train': [1] * 11}, BOX_SIDE_EDGES))[0]
+    assert light == light_and_dark(lambda: plots.box_sides_figure({'train': [1] * 11}, BOX_SIDE_EDGES))[0]
     assert dict(rcParams) == before
 
 
