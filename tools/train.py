@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config, DictAction
 
-from mmext.common import checkpoints, running
+from mmext.common import checkpoints, running, trackers
 from mmext.inspection.quick_check import DataHashHook, check_data
 
 
@@ -34,6 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--deterministic', action='store_true', help='only deterministic algorithms')
     parser.add_argument('--skip-data-check', action='store_true', help='do not look at the data before training')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--tracker', choices=trackers.TRACKERS, help='record with this too; offline without a key')
     checkpoints.add_trust_option(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -51,6 +52,8 @@ def prepare(args: argparse.Namespace) -> Config:
     running.set_resume(cfg, args.resume)
     running.set_randomness(cfg, args.seed, args.deterministic)
     running.check_weights(cfg)
+    if args.tracker:
+        trackers.set_tracker(cfg, args.tracker)
     return cfg
 
 

@@ -14,6 +14,7 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
     initialisation=dict(type='InitialisationProofHook'),
     non_finite=dict(type='NonFiniteGuard'),
+    run_record=dict(type='RunRecordHook'),
 )
 custom_hooks = [dict(type='EpochLossesHook'), dict(type='TrainAccuracyHook'), dict(type='RunSummaryHook')]
 

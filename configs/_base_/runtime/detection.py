@@ -16,6 +16,7 @@ default_hooks = dict(
     visualization=dict(type='DetVisualizationHook'),
     initialisation=dict(type='InitialisationProofHook'),
     non_finite=dict(type='NonFiniteGuard'),
+    run_record=dict(type='RunRecordHook'),
 )
 custom_hooks = [
     dict(

@@ -24,6 +24,7 @@ default_hooks = dict(
     visualization=dict(type='SegPictureHook'),
     initialisation=dict(type='InitialisationProofHook'),
     non_finite=dict(type='NonFiniteGuard'),
+    run_record=dict(type='RunRecordHook'),
 )
 custom_hooks = [dict(type='ValLossHook'), dict(type='RunSummaryHook')]
 
