@@ -230,7 +230,7 @@ def count_flops(
         raise AnalysisError(f'{type(model).__name__} has no `backbone`: count it with scope model')
     device = next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
     images = torch.rand(batch_size, 3, *size_hw, generator=torch.Generator().manual_seed(0)).to(device)
-    target, call = (model.backbone, _plain) if scope == 'backbone' else (model, _CALLS[toolbox])
+    target, call = (model.backbone, _plain) if scope == 'backbone' else (model, CALLS[toolbox])
     try:
         with _proposal_counts(target) as proposals:
             report = count_call(target, (images,), call, handlers)
@@ -260,7 +260,7 @@ def _detect(model: nn.Module, images: Tensor) -> Any:
     return model(images, samples, mode='tensor')
 
 
-_CALLS: dict[str | None, Callable[..., Any]] = {
+CALLS: dict[str | None, Callable[..., Any]] = {
     None: _plain,
     'mmseg': _segment,
     'mmdet': _detect,

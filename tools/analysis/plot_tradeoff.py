@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmext.analysis.published import read_published
-from mmext.analysis.report.run_facts import read_all
+from mmext.analysis.report.run_reader import read_all
 from mmext.analysis.speed.environment import PROJECT
 from mmext.analysis.speed.records import read_speed_records
 from mmext.analysis.speed.tradeoff_points import FLOPS, LATENCY, tradeoff
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     for reason in content.left_out:
         print(f'left out: {reason}')
+    for reason in content.doubts:
+        print(f'doubtful: {reason}')
     print(f'{args.out}: {len(content.points)} points')
     return 0
 

@@ -1,0 +1,74 @@
+"""What a measurement was made on: names, versions and the state of the project."""
+
+import importlib
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+import mmext
+
+# How a note of a record begins whose times are too long.
+BUSY = 'the machine was busy'
+PROJECT = Path(mmext.__file__).resolve().parent.parent
+
+
+def device_name(device: torch.device) -> str:
+    """The name that the maker gave the GPU or processor."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    if device.type != 'cpu':
+        return device.type
+    cpuinfo = Path('/proc/cpuinfo')
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.is_file() else ():
+        key, _, value = line.partition(':')
+        if key.strip() == 'model name' and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def versions(toolbox: str) -> dict[str, str]:
+    """Of everything whose speed counts; the line of the toolboxes is told by their numbers and under 'line'."""
+    from mmext.common.toolbox_line import installed_line
+
+    found = {'python': platform.python_version(), 'mmext': mmext.__version__, 'line': installed_line()}
+    for name in ('torch', 'torchvision', 'mmengine', 'mmcv', toolbox):
+        found[name] = str(importlib.import_module(name).__version__)
+    if torch.version.cuda:
+        found['cuda'] = torch.version.cuda
+    return found
+
+
+def busy_note() -> str:
+    """Says so where more processes want to run than the machine has cores: times are then worth little; '' else."""
+    if not hasattr(os, 'getloadavg'):
+        return ''
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f'{BUSY}: load {load:.0f} on {cores} cores at the beginning' if load > cores + 0.5 else ''
+
+
+def commit_of(folder: str | Path = PROJECT) -> str:
+    """Commit that the files of a checkout are at, with '+' if some differ from it; '' outside of a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ['git', '--no-optional-locks', '-C', str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+    try:
+        if Path(git('rev-parse', '--show-toplevel')).resolve() != Path(folder).resolve():
+            return ''  # somebody else's checkout, around an installed package
+        changed = git('status', '--porcelain', '--untracked-files=no')
+        return git('rev-parse', 'HEAD') + ('+' if changed else '')
+    except (OSError, subprocess.SubprocessError):
+        return ''
+
+
+def name_of(config: str | Path, project: Path = PROJECT) -> str:
+    """A config's path relative to the project if it lies in it, else to the current folder, else as it is."""
+    path = Path(config).resolve()
+    for folder in (project, Path.cwd()):
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return path.as_posix()

@@ -1,0 +1,50 @@
+import subprocess
+from pathlib import Path
+
+import torch
+
+from mmext.analysis.speed.environment import busy_note, commit_of, device_name, name_of
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.c']
+    done = subprocess.run(['git', '-C', folder, *identity, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_commit_with_and_without_changes(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == ''
+    git(tmp_path, 'init')
+    (tmp_path / 'file').write_text('1')
+    git(tmp_path, 'add', 'file')
+    git(tmp_path, 'commit', '-m', 'first')
+    commit = git(tmp_path, 'rev-parse', 'HEAD')
+    assert commit_of(tmp_path) == commit
+    (tmp_path / 'new').touch()
+    assert commit_of(tmp_path) == commit
+    (tmp_path / 'file').write_text('2')
+    assert commit_of(tmp_path) == f'{commit}+'
+    # A package that was installed into somebody's checkout is none of it.
+    (tmp_path / 'site-packages').mkdir()
+    assert commit_of(tmp_path / 'site-packages') == ''
+
+
+def test_configs_are_named_from_the_project(root: Path, tmp_path: Path, monkeypatch) -> None:
+    assert name_of(root / 'configs' / 'quickstart.py') == 'configs/quickstart.py'
+    monkeypatch.chdir(tmp_path)
+    assert name_of('mine/a.py') == 'mine/a.py'
+    assert name_of('/elsewhere/a.py') == '/elsewhere/a.py'
+    monkeypatch.chdir(root / 'configs')
+    assert name_of('quickstart.py') == 'configs/quickstart.py'
+
+
+def test_a_busy_machine_is_told(monkeypatch) -> None:
+    monkeypatch.setattr('os.cpu_count', lambda: 4)
+    monkeypatch.setattr('os.getloadavg', lambda: (7.2, 0, 0))
+    assert busy_note() == 'the machine was busy: load 7 on 4 cores at the beginning'
+    monkeypatch.setattr('os.getloadavg', lambda: (4.2, 9, 9))
+    assert busy_note() == ''
+
+
+def test_the_processor_has_a_name() -> None:
+    assert device_name(torch.device('cpu'))
