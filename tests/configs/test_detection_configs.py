@@ -153,9 +153,11 @@ def test_random_weights_never_stand_still(leaf):
 def test_anchors_are_those_of_the_report():
     import mmdet.models  # noqa: F401
     from mmdet.registry import TASK_UTILS
+    from mmengine.registry import DefaultScope
 
     cfg = Config.fromfile(IMAGENET)
-    (boxes,) = TASK_UTILS.build(cfg.model.rpn_head.anchor_generator).base_anchors
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        (boxes,) = TASK_UTILS.build(cfg.model.rpn_head.anchor_generator).base_anchors
     sizes = boxes[:, 2:] - boxes[:, :2]
     # Stride 16 times 8, 16 and 32: areas of 128, 256 and 512 pixels squared in three shapes.
     assert sorted(sizes.prod(dim=1).sqrt().round().int().tolist()) == sorted([128, 256, 512] * 3)

@@ -212,9 +212,32 @@ def test_what_cannot_be_used_is_told_in_one_line(load_tool, in_root, capsys, tmp
 
 
 def test_a_part_that_cannot_be_built_is_told_in_one_line(load_tool, in_root, capsys, tmp_path):
-    options = ['--cfg-options', 'train_dataloader.dataset.ann_file=none.txt', *SHORT]
+    options = ['--skip-data-check', '--cfg-options', 'train_dataloader.dataset.ann_file=none.txt', *SHORT]
     assert load_tool('train.py').main([CONFIG, '--work-dir', str(tmp_path), *options]) == 1
     assert re.search(r'^error: .*none\.txt', capsys.readouterr().err, re.MULTILINE)
+
+
+def test_faulty_data_stop_a_training_before_it_begins(load_tool, in_root, capsys, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.dataset.ann_file=none.txt', *SHORT]
+    assert load_tool('train.py').main([CONFIG, '--work-dir', str(tmp_path), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: the data cannot be trained on as they are')
+    assert 'none.txt' in error
+    assert '--skip-data-check trains without looking' in error
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_classes_in_another_order_are_not_tested(load_tool, in_root, capsys, tmp_path):
+    from mmext.segmentation.datasets.label_maps import CLASSES
+
+    meta = dict(dataset_meta=dict(classes=(CLASSES[1], CLASSES[0], *CLASSES[2:])))
+    torch.save(dict(state_dict={'x': torch.ones(1)}, meta=meta), tmp_path / 'other.pth')
+    arguments = [CONFIG, str(tmp_path / 'other.pth'), '--work-dir', str(tmp_path / 'run')]
+    assert load_tool('test.py').main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: other.pth cannot be tested on this data')
+    assert CLASSES[0] in error
+    assert CLASSES[1] in error
 
 
 def test_upstreams_own_scripts_run_the_quickstart(root, tmp_path):
