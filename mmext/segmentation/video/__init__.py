@@ -1,0 +1,1 @@
+"""Videos through segmentation networks: frames in, coloured videos, tables and figures out, whatever their length."""
