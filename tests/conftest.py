@@ -87,3 +87,14 @@ def _scope_of_its_own() -> None:
     if registry := sys.modules.get('mmengine.registry'):
         registry.DefaultScope._instance_dict.clear()
         registry.DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _checkpoints_of_the_original_line() -> None:
+    """There mmengine cannot read its own checkpoints; tests that call it directly shall not depend on their order."""
+    from mmext.common.toolbox_line import ORIGINAL, installed_line
+
+    if installed_line() == ORIGINAL:
+        from mmext.common.checkpoints import use_safe_loading
+
+        use_safe_loading()
