@@ -13,11 +13,11 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from .config_listing import datasets_of
 from .data_hash import hash_split, only_splits
 from .listing import read_listing
 from .passport import PassportError
 from .quick_check import is_main_process
-from .quick_state import datasets_of
 
 SHOWN = 3
 FIX = (

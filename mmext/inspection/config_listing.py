@@ -37,7 +37,7 @@ def list_config(cfg: Config) -> Listing:
             f'{source}: default_scope is {scope!r}, expected one of {", ".join(TASK_OF_SCOPE)}; give a leaf config'
         )
     listing = Listing(TASK_OF_SCOPE[scope], source)
-    described = {name: _datasets_of(cfg.get(f'{name}_dataloader')) for name in SPLITS}
+    described = {name: datasets_of(cfg.get(f'{name}_dataloader')) for name in SPLITS}
     if not any(described.values()):
         raise PassportError(f'{source}: no train_dataloader, val_dataloader or test_dataloader; give a leaf config')
     if described['test'] == described['val']:
@@ -58,15 +58,15 @@ def list_datasets(listing: Listing, scope: str, described: Mapping[str, list[dic
     return listing
 
 
-def _datasets_of(node: Any) -> list[dict]:
+def datasets_of(node: Any) -> list[dict]:
     """The plain datasets below a data loader, a wrapper or a list of them, without their pipelines."""
     if isinstance(node, list | tuple):
-        return [found for entry in node for found in _datasets_of(entry)]
+        return [found for entry in node for found in datasets_of(entry)]
     if not isinstance(node, Mapping):
         return []
     for key in ('dataset', 'datasets'):
         if key in node:
-            return _datasets_of(node[key])
+            return datasets_of(node[key])
     return [{key: value for key, value in node.items() if key != 'pipeline'}] if 'type' in node else []
 
 

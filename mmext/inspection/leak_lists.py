@@ -10,9 +10,9 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmext.common.files import write_text
 
+from .config_listing import datasets_of
 from .leak_report import TRAIN, LeakReport
 from .listing import Sample
-from .quick_state import datasets_of
 
 # How a list of names to keep is used.
 USES = {

@@ -21,12 +21,13 @@ from mmengine.runner import Runner
 
 from mmext.common.files import write_json
 
+from .config_listing import datasets_of
 from .data_hash import files_of, joint_hash, look_at_listing, only_splits
 from .kinds import KINDS
 from .listing import read_listing
 from .passport import Finding, PassportError
 from .quick_findings import by_severity, find_faults, worst_files
-from .quick_state import datasets_of, is_current, list_files, read_state, settings_key, state_of, write_state
+from .quick_state import is_current, list_files, read_state, settings_key, state_of, write_state
 
 REPORT_NAME = 'data_check.json'
 STATE_NAME = 'data_check_state.json'

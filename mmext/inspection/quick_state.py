@@ -18,6 +18,7 @@ import mmext
 from mmext.common.files import write_text
 
 from .cache import file_state
+from .config_listing import datasets_of
 
 # Raised whenever the check finds other things, so that older reports are not used.
 FORMAT = 1
@@ -25,18 +26,6 @@ FORMAT = 1
 LIST_PATTERNS = ('*.txt', '*.json', '*.csv', '*/*.txt', '*/*.json', 'ImageSets/*/*.txt', '*/ImageSets/*/*.txt')
 MAX_LISTS = 20_000
 State = dict[str, list[int] | None]
-
-
-def datasets_of(node: Any) -> list[dict[str, Any]]:
-    """Settings of the data sets below a data loader or wrapper, without their pipelines."""
-    if isinstance(node, (list, tuple)):
-        return [found for entry in node for found in datasets_of(entry)]
-    if not isinstance(node, Mapping):
-        return []
-    for key in ('dataset', 'datasets'):
-        if key in node:
-            return datasets_of(node[key])
-    return [{key: value for key, value in node.items() if key != 'pipeline'}] if 'type' in node else []
 
 
 def settings_key(cfg: Config, splits: Sequence[str]) -> str:
