@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import mmext
+from mmext.common.hooks.run_record_hook import processor_name
 
 # How a note of a record begins whose times are too long.
 BUSY = 'the machine was busy'
@@ -21,12 +22,7 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type != 'cpu':
         return device.type
-    cpuinfo = Path('/proc/cpuinfo')
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.is_file() else ():
-        key, _, value = line.partition(':')
-        if key.strip() == 'model name' and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
+    return processor_name()
 
 
 def versions(toolbox: str) -> dict[str, str]:

@@ -94,14 +94,17 @@ def versions() -> dict[str, str]:
 
 def device_name() -> str:
     """Of the GPU, or else of the processor."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+
+
+def processor_name() -> str:
+    """The name that the maker gave the processor, or else its kind."""
     try:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines()
     except OSError:
         lines = []
-    models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return models[0] if models else platform.processor() or platform.machine()
+    names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
+    return next(filter(None, names), '') or platform.processor() or platform.machine()
 
 
 def data_hash(work_dir: str | Path) -> str | None:
