@@ -18,6 +18,7 @@ from mmext.common.config_files import read_config
 
 TOOLBOXES = ('mmseg', 'mmdet', 'mmpretrain')
 _WEIGHT_KEYS = frozenset({'init_cfg', 'pretrained', 'load_from', 'resume_from', 'teacher_ckpt'})
+_CIFAR = (32, 32)
 _SYNC_NORMS = frozenset({'SyncBN', 'MMSyncBN', 'NaiveSyncBN'})
 
 
@@ -86,7 +87,7 @@ def input_size(config: Config) -> tuple[tuple[int, int], str]:
 
     Sources, first one wins: one window of a sliding-window test; the test pipeline's last resize or centre crop (for a
     detector rounded up to the multiple to which its preprocessor pads); the preprocessor's `size`; the config's
-    `crop_size`; the training pipeline's crop; the backbone's `img_size`.
+    `crop_size`; the training pipeline's crop; the backbone's `img_size`; the 32 x 32 pixels of a CIFAR data set.
     """
     for size, source in _candidates(config):
         if size is not None:
@@ -111,16 +112,22 @@ def _candidates(config: Config) -> Iterator[tuple[tuple[int, int] | None, str]]:
     size, source = _pipeline_size(_pipeline(config, 'train'), ('RandomCrop', 'RandomResizedCrop'))
     yield size, f'training pipeline, {source}'
     yield _pair((model.get('backbone') or {}).get('img_size')), 'model.backbone.img_size'
+    for dataset in (str(_dataset(config, split).get('type', '')) for split in ('test', 'val', 'train')):
+        yield _CIFAR if 'CIFAR' in dataset else None, f'{dataset}, whose pictures have this size'
 
 
 def _pipeline(config: Config, split: str) -> Sequence[Any]:
     """The transforms of a split, looked up through dataset wrappers; empty if the config has no data."""
+    return _dataset(config, split).get('pipeline') or config.get(f'{split}_pipeline') or []
+
+
+def _dataset(config: Config, split: str) -> Mapping[str, Any]:
+    """The innermost data set of a split's wrappers, or the first with a pipeline; empty if the config has none."""
     loader = config.get(f'{split}_dataloader')
     dataset = loader.get('dataset') if isinstance(loader, dict) else None
-    while isinstance(dataset, dict) and dataset.get('pipeline') is None:
-        dataset = dataset.get('dataset')
-    pipeline = dataset.get('pipeline') if isinstance(dataset, dict) else None
-    return pipeline or config.get(f'{split}_pipeline') or []
+    while isinstance(dataset, dict) and dataset.get('pipeline') is None and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    return dataset if isinstance(dataset, dict) else {}
 
 
 def _pipeline_size(pipeline: Sequence[Any], types: Sequence[str]) -> tuple[tuple[int, int] | None, str]:

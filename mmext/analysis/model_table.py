@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from rich.markup import escape
 from rich.table import Table
 from torchinfo import summary
@@ -42,7 +41,6 @@ NOTE = (
     'and backward. A published figure is "exact" where ours, rounded to its decimals, is the same; otherwise the '
     'deviation of ours stands beside it.'
 )
-_CIFAR = (32, 32)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def count_model(
             f"{config_path}: default_scope is '{config.default_scope}'; this table is for classifiers ('mmpretrain'), "
             'use tools/get_flops.py for other models'
         )
-    size_hw, source = (size_hw, '--shape') if size_hw else _input_size(config)
+    size_hw, source = (size_hw, '--shape') if size_hw else input_size(config)
     with building(config_path):
         model = build_model(config)
     try:
@@ -181,18 +179,6 @@ def count_model(
         published,
         tuple(report.unknown),
     )
-
-
-def _input_size(config: Config) -> tuple[tuple[int, int], str]:
-    """As `input_size`; pictures of a CIFAR data set that nothing resizes have 32 x 32 pixels."""
-    try:
-        return input_size(config)
-    except AnalysisError:
-        for split in ('test', 'val', 'train'):
-            dataset = (config.get(f'{split}_dataloader') or {}).get('dataset') or {}
-            if 'CIFAR' in str(dataset.get('type', '')):
-                return _CIFAR, f'{dataset["type"]}, whose pictures have this size'
-        raise
 
 
 def rich_table(rows: Sequence[ModelRow]) -> Table:

@@ -64,6 +64,7 @@ RESIZE = {'type': 'Resize', 'scale': (1242, 375)}
             (224, 224),
             'CenterCrop 224',
         ),
+        ({'val_dataloader': {'dataset': {'type': 'mmpretrain.CIFAR100'}}}, (32, 32), 'mmpretrain.CIFAR100'),
         (
             {'test_pipeline': [RESIZE], 'model': {'test_cfg': {'mode': 'slide', 'crop_size': (512, 1024)}}},
             (512, 1024),

@@ -13,6 +13,7 @@ def main(load_tool):
 CONFIG = """
 default_scope = 'mmseg'
 norm_cfg = dict(type='BN')
+crop_size = (32, 48)
 model = dict(
     type='EncoderDecoder',
     backbone=dict(type='ResNetV1c', depth=18, base_channels=4, stem_channels=4, norm_cfg=norm_cfg),
@@ -60,13 +61,54 @@ def test_counts_stand_beside_the_published_figures(main, project, tmp_path, caps
     assert main([*project(1.0), '--flops', *files]) == 1
     assert 'configs/small.py: out of tolerance (decimals)' in capsys.readouterr().err
     first, second = json.loads((tmp_path / 'o' / 't.json').read_text())
+    # By hand: stem, four stages with their batch norms, 32 x 5 + 5 of the head.
+    assert first['params'] == second['params'] == 178 + 608 + 2128 + 8352 + 33088 + 165
     assert first['macs'] > 0
     assert first['deviation'] == pytest.approx(first['macs'] / 1e9 - 1)
-    assert second['macs'] is None
+    # Without a published size, the one that the config tests at.
+    assert (second['size_hw'], second['deviation']) == ([32, 48], None)
+    assert 0.2 < second['macs'] / first['macs'] < 0.3
     assert main([*project(first['macs'] / 1e9), '--flops', *files]) == 0
-    lines = (tmp_path / 'o' / 't.md').read_text().splitlines()
-    assert len(lines) == 4
-    assert f'{first["macs"] / 1e9:.3f} | +0.000 %' in lines[2]
+    page = (tmp_path / 'o' / 't.md').read_text()
+    expected = f'| mIoU 0.2760 | not trained here | 0.045 M | {first["macs"] / 1e9:.3f} at 64 x 96 |'
+    assert f'| [Small [5]](../configs/small.py) {expected}' in page
+
+
+def test_counts_of_earlier_stand_for_a_count(main, project, tmp_path, capsys):
+    counted, shown, page = (tmp_path / name for name in ('counted.json', 'shown.json', 'page.md'))
+    assert main([*project(1.0), '--flops', '--json', str(counted)]) == 1
+    # They are checked as what was just counted is.
+    assert main([*project(1.0), '--counts', str(counted), '--json', str(shown), '--markdown', str(page)]) == 1
+    assert 'out of tolerance' in capsys.readouterr().err
+    assert counted.read_bytes() == shown.read_bytes()
+    assert '0.045 M' in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [('{', 'cannot be read'), ('[{"macs": 1}]', 'not of recipe_table.py'), ('[1]', 'not of recipe_table.py')],
+)
+def test_counts_that_cannot_be_used(main, project, tmp_path, capsys, content, message):
+    (tmp_path / 'counts.json').write_text(content)
+    assert main([*project(1.0), '--counts', str(tmp_path / 'counts.json')]) == 1
+    error = capsys.readouterr().err
+    assert 'counts.json' in error
+    assert message in error
+    assert '--flops --json' in error
+
+
+def test_recipes_that_no_report_names_come_last(main, project, tmp_path, capsys):
+    (tmp_path / 'configs' / '_base_').mkdir()
+    for name in ('own', '_base_/part'):
+        (tmp_path / 'configs' / f'{name}.py').write_text(CONFIG)
+    page = tmp_path / 'page.md'
+    assert main([*project(1.0), '--markdown', str(page)]) == 0
+    text = page.read_text()
+    assert text.index('## one') < text.index('## two') < text.index('## Recipes of our own')
+    assert text.count('configs/own.py') == 1
+    assert 'part' not in capsys.readouterr().out
+    assert main([*project(1.0), '--report', 'mmext']) == 0
+    assert 'Small' not in capsys.readouterr().out
 
 
 def test_missing_config_and_unknown_report(main, project, capsys):
