@@ -3,18 +3,20 @@
 A line of that file is one JSON object. Lines of training hold ``iter`` - and ``epoch`` where the run counts epochs -
 with the learning rate and losses that are means over the last few iterations; lines of `EpochLossesHook` hold
 ``epoch/<name>`` or ``interval/<name>``; all others come from validations, whose ``step`` is an epoch or an iteration.
+Lines with a ``mode``, from `PositionedLocalVisBackend`, are none of training although they hold ``iter`` and ``epoch``.
 A resumed run has a folder, and a file, for each of its starts.
 """
 
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from mmext.common.loss_names import TOTAL, TWO_STAGE_NAMES, loss_name
+from mmext.common.loss_names import MODE, TOTAL, TWO_STAGE_NAMES, loss_name
 
 SCALARS = Path('vis_data') / 'scalars.json'
 TIMESTAMP = re.compile(r'\d{8}_\d{6}')
@@ -99,7 +101,7 @@ def read_run(path: str | Path, label: str | None = None) -> Run:
     for file in files:
         rows, note = _read_rows(file)
         notes += [note] if note else []
-        trained = any('iter' in row or _holds_means(row) for row in rows)
+        trained = any(_is_of_training(row) or _holds_means(row) for row in rows)
         if rows and not trained and len(files) > 1:
             notes.append(f'{file}: left out, it holds no training')
         elif rows:
@@ -152,7 +154,7 @@ class _Row:
 
 
 def _read_rows(file: Path) -> tuple[list[dict], str]:
-    """Numbers of each line, and a note on a broken last line."""
+    """Numbers of each line, with its mode, and a note on a broken last line."""
     lines = [line for line in file.read_text(encoding='utf-8', errors='replace').split('\n') if line.strip('\0 \t\r')]
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -167,32 +169,40 @@ def _read_rows(file: Path) -> tuple[list[dict], str]:
             raise ValueError(
                 f'{file}: line {number} is no JSON object ({line[:40]!r}); give the scalars.json of mmengine'
             ) from error
-        rows.append({key: value for key, value in row.items() if type(value) in (int, float)})
+        rows.append({key: value for key, value in row.items() if type(value) in (int, float) or key == MODE})
     return rows, ''
 
 
 def _placed(rows: list[dict]) -> list[_Row]:
     """Rows with their place on x. A validation's step may be an epoch, an iteration or nothing, so order helps."""
-    by_epoch = any('epoch' in row or any(key.startswith('epoch/') for key in row) for row in rows)
+    by_epoch = any(
+        ('epoch' in row and _is_of_training(row)) or any(key.startswith('epoch/') for key in row) for row in rows
+    )
     # A log processor may write train/loss and val/val/loss in place of loss and val/loss.
     hierarchy = any(key.startswith('train/') for row in rows for key in row)
     placed, epoch, iteration = [], None, None
     for row in rows:
-        if 'iter' in row:
+        if _is_of_training(row):
             epoch, iteration = row.get('epoch', epoch), row['iter']
             values = {key.removeprefix('train/'): value for key, value in row.items()}
             placed.append(_Row('train', epoch if by_epoch else iteration, by_epoch, values))
             continue
         step = row.get('step', 0)
+        row = {key: value for key, value in row.items() if key != MODE}
         if _holds_means(row):
             placed.append(_Row('means', step, by_epoch, row))
             continue
         # In epochs the step may still be an iteration; in iterations mmengine's default is an epoch, which stays 0.
         in_epochs = step if epoch is None or step <= epoch else epoch
-        place = in_epochs if by_epoch else step or iteration or 0
+        place = row.get('epoch', in_epochs) if by_epoch else row.get('iter', step or iteration or 0)
         values = {key.removeprefix('val/') if hierarchy else key: value for key, value in row.items()}
         placed.append(_Row('val', place, by_epoch, values))
     return placed
+
+
+def _is_of_training(row: Mapping[str, Any]) -> bool:
+    """Whether a line is one that mmengine writes while it trains."""
+    return 'iter' in row and MODE not in row
 
 
 def _holds_means(row: dict) -> bool:

@@ -5,7 +5,6 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization.vis_backend import BaseVisBackend
 
+from mmext.common.positions import Position
 from mmext.common.tracker_records import Record, read_record, write_record
 from mmext.common.tracker_services import AXES, SERVICES, Service, find_secret, hide_secrets, public
 
@@ -34,15 +34,6 @@ SHARED_NAMES = ('time', 'data_time', 'memory')
 
 class TrackerError(ValueError):
     """A tracker that cannot be used as it is configured."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a training stands: iterations and epochs, the latter with a fraction, that it has behind it."""
-
-    iter: int
-    epoch: float
-    validating: bool = False
 
 
 @VISBACKENDS.register_module()

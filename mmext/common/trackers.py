@@ -13,12 +13,11 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import IterBasedTrainLoop
 
+from mmext.common.positions import PositionHook
 from mmext.common.tracker_services import SERVICES
-from mmext.common.tracker_vis_backend import Position, TrackerError, TrackerVisBackend, check_settings
+from mmext.common.tracker_vis_backend import TrackerError, TrackerVisBackend, check_settings
 
 TRACKERS = tuple(SERVICES)
 LOCAL_BACKENDS = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
@@ -109,7 +108,7 @@ def _entry(tracker: str, project: str, earlier: Mapping) -> dict:
 
 
 @HOOKS.register_module()
-class TrackerHook(Hook):
+class TrackerHook(PositionHook):
     """Begins the run of every `TrackerVisBackend` with the training and tells it where the training stands.
 
     A training that goes on from a checkpoint goes on with the run that is noted in the ``trackers.json`` of its work
@@ -117,51 +116,19 @@ class TrackerHook(Hook):
     runs.
     """
 
-    priority = 'VERY_HIGH'  # before anything logs the iteration
-
-    def __init__(self) -> None:
-        self._at = Position(0, 0.0)
-
     def before_run(self, runner) -> None:
         for backend in tracker_backends(runner):
             backend.hooked = True
 
     def before_train(self, runner) -> None:
-        self._at = position_of(runner)
+        super().before_train(runner)
         if not is_main_process():
             return
         for backend in tracker_backends(runner):
             # Only a training that goes on has iterations behind it.
             backend.begin(runner.work_dir, runner.iter > 0, lambda: self._at, runner.logger)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._at = position_of(runner, batch_idx)
-
-    def before_val(self, runner) -> None:
-        self._at = Position(self._at.iter, self._at.epoch, validating=True)
-
-    def after_val(self, runner) -> None:
-        self._at = Position(self._at.iter, self._at.epoch)
-
 
 def tracker_backends(runner) -> list[TrackerVisBackend]:
     """The trackers of a Runner."""
     return [each for each in runner.visualizer._vis_backends.values() if isinstance(each, TrackerVisBackend)]
-
-
-def position_of(runner, batch_idx: int | None = None) -> Position:
-    """Where a training stands.
-
-    Args:
-        runner: The Runner, which has not counted the batch yet.
-        batch_idx: The batch of the epoch that was just trained; None between two batches.
-    """
-    done = runner.iter + (batch_idx is not None)
-    loader = runner.train_dataloader
-    if not isinstance(runner.train_loop, IterBasedTrainLoop):
-        within = 0 if batch_idx is None else (batch_idx + 1) / len(loader)
-        return Position(done, round(runner.epoch + within, 4))
-    batch = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', None)
-    # The length of a loader with an endless sampler does not know of the other processes.
-    length = len(loader.dataset) / (batch * runner.world_size) if batch else len(loader)
-    return Position(done, round(done / max(length, 1e-9), 4))

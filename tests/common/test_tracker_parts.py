@@ -14,7 +14,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import HOOKS, VISBACKENDS
 
-from mmext.common import tracker_vis_backend, trackers
+from mmext.common import positions, tracker_vis_backend, trackers
+from mmext.common.positions import Position, position_of
 from mmext.common.tracker_records import Record, read_record, write_record
 from mmext.common.tracker_services import (
     find_secret,
@@ -25,8 +26,8 @@ from mmext.common.tracker_services import (
     mlflow_name,
     public,
 )
-from mmext.common.tracker_vis_backend import Position, TrackerVisBackend, number
-from mmext.common.trackers import TRACKERS, TrackerError, TrackerHook, position_of, set_tracker
+from mmext.common.tracker_vis_backend import TrackerVisBackend, number
+from mmext.common.trackers import TRACKERS, TrackerError, TrackerHook, set_tracker
 
 install = runpy.run_path(str(Path(__file__).with_name('tracker_fakes.py')))['install']
 
@@ -271,7 +272,7 @@ def test_only_the_main_process_opens_a_run(wandb, tmp_path, monkeypatch):
 
 
 def test_epochs_of_several_processes(monkeypatch):
-    monkeypatch.setattr(trackers, 'IterBasedTrainLoop', SimpleNamespace)
+    monkeypatch.setattr(positions, 'IterBasedTrainLoop', SimpleNamespace)
     loader = SimpleNamespace(batch_size=None, dataset=range(40), batch_sampler=SimpleNamespace(batch_size=2))
     runner = SimpleNamespace(iter=9, world_size=4, train_dataloader=loader, train_loop=SimpleNamespace())
     assert position_of(runner) == Position(9, 1.8)  # 8 samples an iteration, 40 an epoch

@@ -15,13 +15,14 @@ default_hooks = dict(
     initialisation=dict(type='InitialisationProofHook'),
     non_finite=dict(type='NonFiniteGuard'),
     run_record=dict(type='RunRecordHook'),
+    position=dict(type='PositionHook'),
 )
 custom_hooks = [dict(type='EpochLossesHook'), dict(type='TrainAccuracyHook'), dict(type='RunSummaryHook')]
 
 visualizer = dict(
     type='UniversalVisualizer',
     name='visualizer',
-    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    vis_backends=[dict(type='PositionedLocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
 log_processor = dict(by_epoch=True)
 log_level = 'INFO'

@@ -17,6 +17,7 @@ default_hooks = dict(
     initialisation=dict(type='InitialisationProofHook'),
     non_finite=dict(type='NonFiniteGuard'),
     run_record=dict(type='RunRecordHook'),
+    position=dict(type='PositionHook'),
 )
 custom_hooks = [
     dict(
@@ -32,7 +33,7 @@ custom_hooks = [
 visualizer = dict(
     type='DetLocalVisualizer',
     name='visualizer',
-    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    vis_backends=[dict(type='PositionedLocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
 log_processor = dict(by_epoch=True)
 log_level = 'INFO'

@@ -1,5 +1,6 @@
 """Hooks for any toolbox, registered in mmengine's root registry."""
 
+from mmext.common.positions import PositionHook
 from mmext.common.trackers import TrackerHook
 
 from .durable_checkpoint_hook import DurableCheckpointHook
@@ -15,6 +16,7 @@ __all__ = [
     'EpochLossesHook',
     'InitialisationProofHook',
     'NonFiniteGuard',
+    'PositionHook',
     'RunRecordHook',
     'RunSummaryHook',
     'StopSignalHook',
