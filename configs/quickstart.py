@@ -111,4 +111,5 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 
+randomness = dict(seed=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250), visualization=dict(max_images=8))
