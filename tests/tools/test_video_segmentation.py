@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mmext.segmentation.inference import Segmenter
+from mmext.segmentation.video.video_file import VideoFile
 
 SMALL = [
     'model.backbone.base_channels=8',
@@ -219,3 +220,14 @@ def test_benchmark(load_tool, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, 'same_shares', lambda *arguments: False)
     assert benchmark.main([*arguments, '--case', 'light']) == 1
     assert 'DIFFERS' in capsys.readouterr().out
+
+
+def test_benchmark_of_a_video_takes_its_first_frames(load_tool, tmp_path):
+    benchmark = load_tool('benchmarks/video.py')
+    whole, cut = tmp_path / 'whole.mp4', tmp_path / 'cut.mp4'
+    benchmark.make_video(whole, 5, (48, 64))
+    benchmark.cut_video(whole, cut, 3)
+    first, second = (list(VideoFile(path).read()) for path in (whole, cut))
+    assert len(second) == 3
+    for before, after in zip(first, second, strict=False):  # encoded twice
+        assert np.abs(before.picture.astype(int) - after.picture).mean() < 8

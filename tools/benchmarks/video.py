@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -77,6 +78,17 @@ def make_video(path: Path, frames: int, size_hw: tuple[int, int]) -> None:
     writer.close()
 
 
+def cut_video(source: Path, path: Path, frames: int) -> None:
+    """The first frames of a video, 25 a second."""
+    writer = None
+    for number, frame in enumerate(islice(VideoFile(source).read(), frames)):
+        writer = writer or VideoWriter(path, frame.picture.shape[:2], Fraction(25), Fraction(1, 25))
+        writer.write(frame.picture, number, 1)
+    if writer is None:
+        raise ValueError(f'{source}: has no frame that can be read; give another --video')
+    writer.close()
+
+
 def run_network(model: SegmenterModel, prepared: Sequence, batch: int) -> tuple[float, list[np.ndarray]]:
     """Seconds and label maps."""
     start, labels = time.perf_counter(), []
@@ -119,9 +131,10 @@ def run_upstream(network: torch.nn.Module, palette: Sequence, video: Path, out: 
 def measure(name: str, args: argparse.Namespace, folder: Path) -> dict:
     """Seconds of each way in each round, ratios, and whether the studio's label maps are those of the network."""
     config, options, size_hw = CASES[name]
-    video = args.video
-    if video is None:
-        video = folder / f'{name}.mp4'
+    video = folder / f'{name}.mp4'
+    if args.video:
+        cut_video(args.video, video, args.frames)
+    else:
         make_video(video, args.frames, size_hw)
     model = SegmenterModel(name, config, device=args.device, cfg_options=options)
     network = model._segmenter.model
@@ -180,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--case', nargs='+', choices=CASES, default=list(CASES))
     parser.add_argument('--video', type=Path, help='instead of frames of the sample')
-    parser.add_argument('--frames', type=at_least(1), default=60)
+    parser.add_argument('--frames', type=at_least(1), default=60, help='as many at most')
     parser.add_argument('--repeats', type=at_least(1), default=5)
     parser.add_argument('--batch', type=at_least(1), default=1)
     parser.add_argument('--threads', type=at_least(1), default=1, help='of the network')
