@@ -4,7 +4,8 @@
 
 DIR/report.html needs no other file and no network; report.md and report.csv hold the same. A run belongs to the
 published row of its config's name; --as says otherwise. Every number on the page, and in the files of --check, must be
-one of a run, of the published list, of the speed card or of --known; the exit status is 1 when one is not.
+one of a run, of the published list, of the speed card, of the counts or of --known; the exit status is 1 when one is
+not.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmext.analysis.published import PUBLISHED, PublishedError, read_published
+from mmext.analysis.recipe_table import read_counts
+from mmext.analysis.report.costs import Costs
 from mmext.analysis.report.known_numbers import file_numbers
 from mmext.analysis.report.number_check import check_file
 from mmext.analysis.report.run_reader import read_all
@@ -20,12 +23,17 @@ from mmext.analysis.report.write import write_report
 from mmext.analysis.speed.records import DEFAULT_FILE, read_speed_records
 from mmext.common.arguments import output_folder
 
+COUNTS = Path('docs/recipes.json')
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='*', metavar='RUN', help='work dirs (none: the published figures alone)')
     parser.add_argument('--out', type=output_folder, required=True, metavar='DIR', help='where to write the page')
     parser.add_argument('--speed', metavar='FILE', help=f'measurements (default: {DEFAULT_FILE}, if it is there)')
+    parser.add_argument(
+        '--counts', metavar='FILE', help=f'what recipe_table.py --flops counted (default: {COUNTS}, if it is there)'
+    )
     parser.add_argument('--check', nargs='+', default=[], metavar='FILE', help='also check the numbers in .md or .html')
     parser.add_argument('--known', nargs='+', default=[], metavar='FILE', help='more measurements: .json, .jsonl, .csv')
     parser.add_argument(
@@ -43,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows, runs = read_published(args.published), read_all([*args.runs, *(run for run, _ in args.chosen)])
         speed = args.speed or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
         records = read_speed_records(speed) if speed else []
+        counts = args.counts or (args.root / COUNTS if (args.root / COUNTS).is_file() else None)
+        costs = Costs(records, read_counts(counts) if counts else {}, str(counts or ''))
         extra = [known for path in args.known for known in file_numbers(path)]
         labels = {run.path.resolve(): run.label for run in runs}
         chosen = {labels[Path(run).resolve()]: row for run, row in args.chosen}
-        written = write_report(runs, rows, records, args.out, args.root, chosen, extra)
+        written = write_report(runs, rows, costs, args.out, args.root, chosen, extra)
         problems = [*written.problems, *(one for file in args.check for one in check_file(file, written.known))]
     except (PublishedError, ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -35,7 +35,10 @@ PLACEHOLDERS: dict[str, tuple[str, ...]] = {
 # Tool -> arguments that are appended. `--cfg-options` of tools/train.py and tools/test.py are worked out from the
 # config: two iterations, or an epoch on a few pictures, without workers.
 SHORTER: dict[str, list[str]] = {
+    # Counts two of the seventy recipes; of an option that is there twice the last one holds.
+    'tools/analysis/recipe_table.py': ['--report', 'vit-pets', '--json', 'recipes.json', '--markdown', 'recipes.md'],
     'tools/preflight.py': ['--skip', 'overfit', '--skip', 'forecast'],
+    'tools/video_segmentation.py': ['--every', '10'],
     'tools/benchmarks/kill_test.py': ['--kills', '1', '--workers', '0', '--processes', '1'],
 }
 
@@ -55,6 +58,10 @@ LISTED: list[tuple[str, str]] = [
     ),
     (r'python tools/(train|test)\.py configs/segmentation/\S*_(r101|r18|vgg16)-?\S*-pre_\S+\.py.*', LONG),
     (r'python tools/(train|test)\.py configs/segmentation/(cwd|pspnet)/.*', LONG),
+    (
+        r'python tools/benchmarks/speed\.py configs/segmentation/context/.*',
+        'times large networks for minutes; tests/tools/test_speed.py times a small one',
+    ),
     (r'python tools/doctor\.py.*', 'imports every toolbox in a new process; tests/tools/test_doctor.py runs it'),
     (r'python -m torch\.distributed\.run .*', 'starts several processes; tests/tools/test_train_and_test.py does so'),
 ]

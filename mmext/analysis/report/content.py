@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmext.analysis.published import PublishedRow
-from mmext.analysis.speed.records import SpeedRecord
 
 from .class_tables import OF_CLASS, class_evaluations, class_table
+from .costs import Costs
 from .document import NOTHING, Cell, Document, Notes, Part, Table
 from .experiment_tables import Links, report_parts, run_cell
 from .figures import curve_plots, drawn_plots, sample_gallery
@@ -31,14 +31,14 @@ class Results:
         rows: Published.
         runs: Given.
         matches: Of `mmext.analysis.report.matching.match_runs`.
-        speed: Measurements.
+        costs: Measurements and counts.
         configs: Label of a run -> path of its recipe, where it has one.
     """
 
     rows: Sequence[PublishedRow]
     runs: Sequence[RunFacts]
     matches: Sequence[Match]
-    speed: Sequence[SpeedRecord]
+    costs: Costs
     configs: Mapping[str, str]
 
 
@@ -55,11 +55,11 @@ def build_document(results: Results, links: Links) -> Document:
     document = Document('Results', LEAD)
     if results.runs:
         document.parts.append(_overview(results, links))
-    document.parts += report_parts(results.rows, results.matches, results.speed, links)
+    document.parts += report_parts(results.rows, results.matches, results.costs, links)
     document.parts += _groups(results)
     document.parts += [_run_part(run, results, links) for run in results.runs]
-    if results.speed:
-        document.parts.append(speed_part(results.speed, links))
+    if results.costs.speed:
+        document.parts.append(speed_part(results.costs.speed, links))
     return document
 
 
@@ -123,7 +123,7 @@ def _run_part(run: RunFacts, results: Results, links: Links) -> Part:
         part.blocks += curve_plots([run.curves], run.label)
     part.blocks += [class_table(run, evaluation) for evaluation in class_evaluations(run, notes)]
     part.blocks += drawn_plots(run)
-    measured = [record for record in results.speed if record.config == results.configs.get(run.label)]
+    measured = [record for record in results.costs.speed if record.config == results.configs.get(run.label)]
     if measured:
         part.blocks.append(speed_table(measured, links, f'{run.label}, speed', 'Speed of its network'))
     part.blocks.append(sample_gallery(run) or 'No pictures of predictions were left.')

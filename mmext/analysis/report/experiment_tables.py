@@ -8,6 +8,7 @@ from pathlib import Path
 from mmext.analysis.published import Figure, PublishedRow
 from mmext.analysis.speed.records import SpeedRecord
 
+from .costs import SPEED_CARD, Costs
 from .document import NOTHING, Cell, Notes, Part, Table, anchor_of
 from .matching import REPRODUCTION, Match, printed, spread
 
@@ -45,15 +46,13 @@ def run_cell(label: str) -> Cell:
     return Cell(label, link=f'#{run_anchor(label)}', code=True)
 
 
-def report_parts(
-    rows: Sequence[PublishedRow], matches: Sequence[Match], speed: Sequence[SpeedRecord], links: Links
-) -> list[Part]:
+def report_parts(rows: Sequence[PublishedRow], matches: Sequence[Match], costs: Costs, links: Links) -> list[Part]:
     """A section for each report, with a table for each of its tables."""
     parts: dict[str, Part] = {}
     for report, table in dict.fromkeys((row.report, row.table) for row in rows):
         part = parts.setdefault(report, Part('Report', name=report))
         of_table = [row for row in rows if (row.report, row.table) == (report, table)]
-        entries = [entry for row in of_table for entry in row_entries(row, matches, speed, links)]
+        entries = [entry for row in of_table for entry in row_entries(row, matches, costs, links)]
         notes = [f'{row.model}: {row.note}' for row in of_table if row.note]
         part.blocks.append(Table(COLUMNS, entries, f'{report}, {table}', table))
         if notes:
@@ -61,15 +60,15 @@ def report_parts(
     return list(parts.values())
 
 
-def row_entries(
-    row: PublishedRow, matches: Sequence[Match], speed: Sequence[SpeedRecord], links: Links
-) -> list[list[Cell]]:
+def row_entries(row: PublishedRow, matches: Sequence[Match], costs: Costs, links: Links) -> list[list[Cell]]:
     """Lines of the table for one experiment: one for each figure and run, or one that says that nothing was run."""
     own = [match for match in matches if match.row is row]
     name = Cell(row.model, source=row.config, link=links.config(row.config))
     entries = []
     for metric, figure in row.metrics.items():
-        lines = _measured(row, metric, figure, speed) if metric in ('latency', 'speed', 'params') else []
+        lines = _measured(row, metric, figure, costs.speed) if metric in TIMES + RATES else []
+        if metric == 'params' and (counted := costs.params(row)):
+            lines.append([*_counted(*counted, figure), NOTHING])
         lines += [_run_line(match, metric, figure) for match in own if match.ours(metric) is not None]
         if spread(own, metric):
             lines.append(_spread_line(own, metric, figure))
@@ -78,7 +77,7 @@ def row_entries(
     if not row.metrics:
         entries.append([name, NOTHING, NOTHING, NOTHING, NOTHING, *_state(own)])
     if row.macs is not None:
-        entries.append([name, *_macs_line(row, speed)])
+        entries.append([name, *_macs_line(row, costs)])
     return entries
 
 
@@ -120,35 +119,37 @@ def _measured(row: PublishedRow, metric: str, figure: Figure, speed: Sequence[Sp
     for record in speed:
         if record.config != row.config:
             continue
-        if metric == 'params' and record.params is not None:
-            value, delta = record.params / 1e6, record.params / 1e6 - figure.value
-        elif metric in TIMES and record.network and record.batch == 1:
-            value, delta = record.network.p50_ms, None
+        if metric in TIMES and record.network and record.batch == 1:
+            value = record.network.p50_ms
         elif metric in RATES and record.network and record.batch == 1:
-            value, delta = record.network.images_per_s, None
+            value = record.network.images_per_s
         else:
             continue
-        source = f'speed card, {record.device_name or record.device}'
-        change = NOTHING if delta is None else Cell(printed(delta, figure, '+'), delta, source)
-        state = Cell('counted' if metric == 'params' else 'another machine')
-        place = Cell('speed card', link=f'#{anchor_of("Speed card")}')
-        lines.append([_number(value, figure, source), change, state, NOTHING, place, Cell(_setting(record), code=True)])
-        if metric == 'params':
-            break
+        source = f'{SPEED_CARD}, {record.device_name or record.device}'
+        ours, place = _number(value, figure, source), _place(SPEED_CARD)
+        setting = Cell(_setting(record), code=True)
+        lines.append([ours, NOTHING, Cell('another machine'), NOTHING, place, setting])
     return lines
 
 
-def _macs_line(row: PublishedRow, speed: Sequence[SpeedRecord]) -> list[Cell]:
+def _macs_line(row: PublishedRow, costs: Costs) -> list[Cell]:
     size, text = Cell(f'at {row.macs.size_hw[0]} x {row.macs.size_hw[1]}'), f'{row.macs.gmacs:g}'
     head = [Cell('GMACs'), Cell(text, row.macs.gmacs, f'published: {row.report}, {row.table}')]
-    found = [one for one in speed if one.config == row.config and one.shape_hw == row.macs.size_hw and one.macs]
-    if not found:
+    counted = costs.gmacs(row)
+    if counted is None:
         return [*head, NOTHING, NOTHING, Cell('not counted'), NOTHING, NOTHING, size]
-    ours = found[-1].macs / 1e9
-    delta = ours - row.macs.gmacs
-    place = Cell('speed card', link=f'#{anchor_of("Speed card")}')
-    counted, change = Cell(f'{ours:.3f}', ours, 'speed card'), Cell(f'{delta:+.3f}', delta, 'speed card')
-    return [*head, counted, change, Cell('counted'), NOTHING, place, size]
+    return [*head, *_counted(*counted, Figure(f'{row.macs.gmacs:.3f}', 'raw')), size]
+
+
+def _counted(ours: float, source: str, figure: Figure) -> list[Cell]:
+    delta = ours - figure.value
+    change = Cell(printed(delta, figure, '+'), delta, f'{source}, minus the published figure')
+    return [_number(ours, figure, source), change, Cell('counted'), NOTHING, _place(source)]
+
+
+def _place(source: str) -> Cell:
+    """Where a measurement stands: in a section of the page, or in a file."""
+    return Cell(source, link=f'#{anchor_of("Speed card")}') if source == SPEED_CARD else Cell(source, code=True)
 
 
 def _setting(record: SpeedRecord) -> str:

@@ -1,18 +1,18 @@
 """Writes a page of results as HTML, Markdown and CSV, and checks every number on it."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmext.analysis.published import PublishedRow
-from mmext.analysis.speed.records import SpeedRecord
 from mmext.common.files import replacing, write_text
 
 from .as_html import render_html
 from .as_markdown import PICTURES, render_csv, render_markdown
 from .class_tables import class_evaluations
 from .content import Results, build_document, find_configs
+from .costs import Costs
 from .experiment_tables import Links
 from .known_numbers import Known, KnownNumbers, published_numbers, run_numbers, speed_numbers
 from .matching import Match, match_runs, spread
@@ -34,7 +34,7 @@ class Written:
 def write_report(
     runs: Sequence[RunFacts],
     rows: Sequence[PublishedRow],
-    speed: Sequence[SpeedRecord],
+    costs: Costs,
     out: str | Path,
     root: str | Path = '.',
     chosen: Mapping[str, str] | None = None,
@@ -45,7 +45,7 @@ def write_report(
     Args:
         runs: Of `read_all`.
         rows: Published.
-        speed: Measurements.
+        costs: Measurements and counts.
         out: Folder; made if missing.
         root: Folder that the paths of the published configs are relative to.
         chosen: As of `match_runs`.
@@ -57,7 +57,7 @@ def write_report(
     """
     out, root = Path(out), Path(root)
     matches = match_runs(runs, rows, root, chosen)
-    results = Results(rows, runs, matches, speed, find_configs(runs, rows, root))
+    results = Results(rows, runs, matches, costs, find_configs(runs, rows, root))
     document = build_document(results, Links(root.resolve(), out.resolve()))
     text, pictures = render_markdown(document)
     # Pictures of an earlier page would stay behind for ever.
@@ -79,9 +79,9 @@ def known_numbers(results: Results) -> list[Known]:
     known = [
         *published_numbers(results.rows),
         *run_numbers(results.runs, configs),
-        *speed_numbers(results.speed),
+        *speed_numbers(results.costs.speed),
         *_differences(results.matches),
-        *_differences_of_speed(results),
+        *_counted(results),
     ]
     for run in results.runs:
         about = frozenset(filter(None, [run.label, configs.get(run.label)]))
@@ -111,16 +111,13 @@ def _differences(matches: Sequence[Match]) -> list[Known]:
     return known
 
 
-def _differences_of_speed(results: Results) -> list[Known]:
-    known = []
+def _counted(results: Results) -> Iterator[Known]:
+    costs = results.costs
     for row in results.rows:
-        for record in results.speed:
-            if record.config != row.config:
-                continue
-            about = frozenset([row.config])
-            if row.macs and record.macs and record.shape_hw == row.macs.size_hw:
-                known.append(Known(record.macs / 1e9 - row.macs.gmacs, 'counted minus published GMACs', about))
-            if 'params' in row.metrics and record.params:
-                value = record.params / 1e6 - row.metrics['params'].value
-                known.append(Known(value, 'counted minus published parameters', about))
-    return known
+        about = frozenset([row.config])
+        if gmacs := costs.gmacs(row):
+            yield Known(gmacs[0], f'GMACs of {gmacs[1]}', about)
+        if params := costs.params(row):
+            yield Known(params[0], f'M parameters of {params[1]}', about)
+    for row, what, difference in costs.differences(results.rows):
+        yield Known(difference, f'counted minus published {what}', frozenset([row.config]))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from mmext.analysis.published import read_published
+from mmext.analysis.recipe_table import Count
 from mmext.analysis.report import content, write
+from mmext.analysis.report.costs import Costs
 from mmext.analysis.report.run_reader import read_all
 from mmext.analysis.report.write import write_report
 from mmext.analysis.speed.records import SpeedRecord, Timing
@@ -24,9 +26,9 @@ CONFIG = f'configs/toy/{STEM}.py'
 def report(project, tmp_path):
     """Write the page of some runs; the folder."""
 
-    def make(*paths, speed=(), **settings):
-        rows = read_published(project / 'published.yml')
-        written = write_report(read_all(paths), rows, speed, tmp_path / 'out', project, **settings)
+    def make(*paths, speed=(), counts=None, **settings):
+        rows, costs = read_published(project / 'published.yml'), Costs(speed, counts or {}, 'counts.json')
+        written = write_report(read_all(paths), rows, costs, tmp_path / 'out', project, **settings)
         assert [str(problem) for problem in written.problems] == []
         return tmp_path / 'out'
 
@@ -163,6 +165,15 @@ def test_the_speed_card_stands_beside_the_published_figures(report):
     assert (card['whole path p50, ms'], card['decode, ms'], card['postprocess, ms']) == ('60.2', '3.5', '–')
 
 
+def test_counts_come_before_the_speed_card_at_the_published_size_only(report):
+    row = ('roads', 'Toy, small', CONFIG)
+    out = report(speed=[record()], counts={row: Count(4_935_000, 4_900_000, 1_490_000_000, (64, 96))})
+    (line,) = [row for row in rows_of(out, 'roads, Table 1') if row['text'] == '1.490']
+    assert (line['column'], line['source']) == ('ours', 'counts.json')
+    report(speed=[record()], counts={row: Count(4_935_000, 4_900_000, 1_490_000_000, (64, 64))})
+    assert {'1.490', '1.501'} & {row['text'] for row in rows_of(out, 'roads, Table 1')} == {'1.501'}
+
+
 def test_missing_pieces_never_stop_the_page(report, make_run):
     whole, bare = make_run('whole', {100: {'mIoU': 50.0}}), make_run('bare', {})
     start = bare / '20260101_120000'
@@ -193,7 +204,7 @@ def test_the_page_itself_is_checked(project, make_run, tmp_path, monkeypatch):
     monkeypatch.setattr(content, 'LEAD', 'The best run of all reaches 97.31 percent.')
     monkeypatch.setattr(content, '_printed', lambda run, name, value: f'{value + 0.3:.2f}')
     runs, rows = read_all([make_run('a', {100: {'mIoU': 50.0}})]), read_published(project / 'published.yml')
-    problems = write_report(runs, rows, (), tmp_path / 'out', project).problems
+    problems = write_report(runs, rows, Costs(), tmp_path / 'out', project).problems
     assert {'97.31', '50.30'} == {problem.number for problem in problems}
     assert {problem.file.rsplit('.', 1)[-1] for problem in problems} == {'md', 'html'}
 
@@ -201,7 +212,7 @@ def test_the_page_itself_is_checked(project, make_run, tmp_path, monkeypatch):
 def test_a_run_that_lies_about_nothing_else_is_known(project, make_run):
     """What is known comes from the files, not from what is shown."""
     run = read_all([make_run('a', {100: {'mIoU': 50.0}})])[0]
-    results = content.Results([], [replace(run, label='b')], [], [], {})
+    results = content.Results([], [replace(run, label='b')], [], Costs(), {})
     assert {known.value for known in write.known_numbers(results)} >= {50.0, 100.0}
 
 
