@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmext.analysis.speed.records import DEFAULT_FILE
-from mmext.analysis.speed.runs import combinations, facts, measure_all, speed_table
+from mmext.analysis.speed.runs import combinations, facts, measure_all, print_speed_table
 from mmext.analysis.speed.subject import PRECISIONS, picture_files
 from mmext.common.arguments import at_least, output_file
 from mmext.common.checkpoints import add_trust_option
@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f'stopped; {args.out} has what was measured until then', file=sys.stderr)
         return 130
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(speed_table(records))
+    console = Console()
+    print_speed_table(records, console)
     console.print('\n'.join(facts(records)), markup=False, highlight=False, soft_wrap=True)
     print(args.out)
     return int(any(record.error for record in records))

@@ -5,21 +5,29 @@ A process costs its start: 10 to 20 seconds for the imports and the building of 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmext.analysis.speed.environment import PROJECT
 from mmext.analysis.speed.measure import MACS_NOTE, SpeedSettings
 from mmext.analysis.speed.records import STAGES, SpeedRecord, Timing, append_speed_record, read_speed_records
+
+# Where the schedule begins in the name of a config.
+SCHEDULE = re.compile(r'_\d+xb\d+-')
+# Columns that no table needs.
+UNLIMITED = 10_000
 
 
 def combinations(
@@ -124,16 +132,36 @@ def result_line(record: SpeedRecord) -> str:
     )
 
 
+def short_names(configs: Iterable[str]) -> dict[str, str]:
+    """Config -> its file's name without the schedule and the data.
+
+    ``{algorithm}_{backbone}_{gpus}xb{batch}-{schedule}_{dataset}-{size}`` becomes ``{algorithm}_{backbone}``; names
+    that would then be the same stay whole.
+    """
+    stems = {config: Path(config).stem for config in configs}
+    short = {stem: SCHEDULE.split(stem)[0] for stem in stems.values()}
+    counts = Counter(short.values())
+    return {config: short[stem] if counts[short[stem]] == 1 else stem for config, stem in stems.items()}
+
+
+def print_speed_table(records: Sequence[SpeedRecord], console: Console) -> None:
+    """Prints the records of one run, each in a line; nothing is folded or cut off, however narrow the console is."""
+    table = speed_table(records)
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=UNLIMITED)).maximum)
+    console.print(table)
+
+
 def speed_table(records: Sequence[SpeedRecord]) -> Table:
     """The records of one run, for the screen."""
     table = Table(title='Milliseconds a batch, p50 / p95', title_justify='left')
-    table.add_column('config', overflow='fold', min_width=24)
-    table.add_column('setting', overflow='fold', min_width=10)
+    table.add_column('config')
+    table.add_column('setting')
     for name in ('network alone', 'images/s', 'whole path', 'images/s', *STAGES, 'peak MiB', 'M params', 'GMACs'):
         table.add_column(name, justify='right')
+    names = short_names(record.config for record in records)
     for record in records:
         size = f'{record.shape_hw[0]} x {record.shape_hw[1]}, ' if record.shape_hw else ''
-        name, setting = escape(Path(record.config).stem), f'{size}{setting_text(record)}'
+        name, setting = escape(names[record.config]), f'{size}{setting_text(record)}'
         if record.error:
             table.add_row(name, setting, 'failed', style='red')
             continue

@@ -10,7 +10,16 @@ from rich.console import Console
 from mmext.analysis.speed import runs as module
 from mmext.analysis.speed.measure import SpeedSettings
 from mmext.analysis.speed.records import STAGES, SpeedRecord, Timing, read_speed_records
-from mmext.analysis.speed.runs import combinations, facts, label, measure_all, measure_apart, speed_table
+from mmext.analysis.speed.runs import (
+    combinations,
+    facts,
+    label,
+    measure_all,
+    measure_apart,
+    print_speed_table,
+    short_names,
+    speed_table,
+)
 
 
 def measured(settings: SpeedSettings) -> SpeedRecord:
@@ -77,6 +86,29 @@ def test_the_table_and_the_facts_of_measurements_and_failures() -> None:
     assert facts([failed]) == []
     assert len(facts([record, record])) == len(facts([record])) == 6
     assert label(failed) == 'b, its own shape, batch 2, fp32'
+
+
+@pytest.mark.parametrize('is_terminal', [True, False])
+def test_a_narrow_console_cuts_nothing_off(is_terminal: bool) -> None:
+    config = 'configs/context/ppm_mobilenet-v3-large-d8-in1k-pre_4xb2-40k_cityscapes-512x1024.py'
+    settings = [SpeedSettings(config, (512, 1024), precision=name) for name in ('fp32', 'bf16')]
+    slow = [replace(measured(one), path=Timing(13_300.5, 14_400.25, 49.0, 3), macs=123_456_000_000) for one in settings]
+    shown = io.StringIO()
+    print_speed_table(slow, Console(width=60, file=shown, force_terminal=is_terminal, color_system=None))
+    lines = [line.rstrip() for line in shown.getvalue().splitlines()]
+    assert len({len(line) for line in lines[1:]}) == 1
+    assert all(line[-1] in '┓┃┩│┘' for line in lines[1:])
+    rows = [line for line in lines if 'ppm_mobilenet-v3-large-d8-in1k-pre ' in line]
+    assert [name in row for name, row in zip(('fp32', 'bf16'), rows, strict=True)] == [True, True]
+    assert all('13300.5 / 14400.2' in row and row.endswith(' 123.456 │') for row in rows)
+    assert '…' not in shown.getvalue()
+
+
+def test_names_in_the_table_leave_out_schedule_and_data_but_stay_different() -> None:
+    files = ['a_r18_1xb4-20k_kitti-1x1.py', 'b_r18_1xb4-20k_kitti-1x1.py', 'x/b_r18_1xb4-40k_kitti-1x1.py']
+    names = short_names(files)
+    assert list(names.values()) == ['a_r18', 'b_r18_1xb4-20k_kitti-1x1', 'b_r18_1xb4-40k_kitti-1x1']
+    assert short_names(['configs/quickstart.py'] * 2) == {'configs/quickstart.py': 'quickstart'}
 
 
 def test_a_process_that_is_killed_is_a_record(monkeypatch) -> None:
