@@ -3,35 +3,25 @@
 import importlib
 import os
 import platform
-import subprocess
 from pathlib import Path
 
 import torch
 
 import mmext
-from mmext.common.hooks.run_record_hook import processor_name
+from mmext.common.provenance import code_state, distributions
+from mmext.common.toolbox_line import installed_line, version_of
 
 # How a note of a record begins whose times are too long.
 BUSY = 'the machine was busy'
 PROJECT = Path(mmext.__file__).resolve().parent.parent
 
 
-def device_name(device: torch.device) -> str:
-    """The name that the maker gave the GPU or processor."""
-    if device.type == 'cuda':
-        return torch.cuda.get_device_name(device)
-    if device.type != 'cpu':
-        return device.type
-    return processor_name()
-
-
 def versions(toolbox: str) -> dict[str, str]:
     """Of everything whose speed counts; the line of the toolboxes is told by their numbers and under 'line'."""
-    from mmext.common.toolbox_line import installed_line
-
     found = {'python': platform.python_version(), 'mmext': mmext.__version__, 'line': installed_line()}
-    for name in ('torch', 'torchvision', 'mmengine', 'mmcv', toolbox):
-        found[name] = str(importlib.import_module(name).__version__)
+    names = distributions()
+    for module in ('torch', 'torchvision', 'mmengine', 'mmcv', toolbox):
+        found[module] = version_of(names[module]) or str(importlib.import_module(module).__version__)
     if torch.version.cuda:
         found['cuda'] = torch.version.cuda
     return found
@@ -47,18 +37,8 @@ def busy_note() -> str:
 
 def commit_of(folder: str | Path = PROJECT) -> str:
     """Commit that the files of a checkout are at, with '+' if some differ from it; '' outside of a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ['git', '--no-optional-locks', '-C', str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-
-    try:
-        if Path(git('rev-parse', '--show-toplevel')).resolve() != Path(folder).resolve():
-            return ''  # somebody else's checkout, around an installed package
-        changed = git('status', '--porcelain', '--untracked-files=no')
-        return git('rev-parse', 'HEAD') + ('+' if changed else '')
-    except (OSError, subprocess.SubprocessError):
-        return ''
+    state = code_state([folder])
+    return (state['commit'] or '') + ('+' if state['dirty'] else '')
 
 
 def name_of(config: str | Path, project: Path = PROJECT) -> str:

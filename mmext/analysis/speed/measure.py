@@ -17,7 +17,7 @@ from mmengine.device import get_device
 from mmext.analysis.flop_report import OWN_OPERATORS
 from mmext.analysis.flops import AnalysisError, count_flops
 from mmext.analysis.model_from_config import build_model, input_size, load_config, toolbox_of
-from mmext.analysis.speed.environment import busy_note, commit_of, device_name, name_of, versions
+from mmext.analysis.speed.environment import busy_note, commit_of, name_of, versions
 from mmext.analysis.speed.memory import PeakMemory
 from mmext.analysis.speed.records import STAGES, SpeedRecord
 from mmext.analysis.speed.subject import Subject, build_pipeline, picture_files, render_noise
@@ -25,6 +25,7 @@ from mmext.analysis.speed.timing import StageClock, WarmUp, seconds_of, timing_o
 from mmext.common.checkpoint_trust import trust
 from mmext.common.config_files import building
 from mmext.common.prediction.predictor import TASKS, load_weights
+from mmext.common.provenance import device_name
 
 # Notes on the count of multiply-adds begin so; they go with the count where another measurement takes it over.
 MACS_NOTE = 'MACs: '

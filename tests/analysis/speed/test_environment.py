@@ -1,9 +1,7 @@
 import subprocess
 from pathlib import Path
 
-import torch
-
-from mmext.analysis.speed.environment import busy_note, commit_of, device_name, name_of
+from mmext.analysis.speed.environment import busy_note, commit_of, name_of, versions
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -46,5 +44,7 @@ def test_a_busy_machine_is_told(monkeypatch) -> None:
     assert busy_note() == ''
 
 
-def test_the_processor_has_a_name() -> None:
-    assert device_name(torch.device('cpu'))
+def test_versions_are_found_by_module() -> None:
+    found = versions('mmseg')
+    assert {'python', 'mmext', 'line', 'torch', 'torchvision', 'mmengine', 'mmcv', 'mmseg'} <= found.keys()
+    assert all(found.values())

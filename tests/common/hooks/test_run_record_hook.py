@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.registry import HOOKS
 
-from mmext.common.hooks.run_record_hook import RunRecordHook, code_state, data_hash, device_name, versions
+from mmext.common.hooks.run_record_hook import RunRecordHook, data_hash
 
 
 def git(folder, *arguments):
@@ -50,31 +50,6 @@ def test_the_record_holds_what_a_run_came_from(tmp_path, repository):
     assert record['command']
 
 
-def test_changes_are_told_and_new_files_are_none(repository):
-    assert code_state([repository])['dirty'] is False
-    (repository / 'new.txt').write_text('')
-    assert code_state([repository])['dirty'] is False
-    (repository / 'config.py').write_text('a = 2')
-    assert code_state([repository])['dirty'] is True
-
-
-def test_outside_of_a_repository_nothing_is_guessed(tmp_path, repository):
-    nowhere = dict(commit=None, dirty=None)
-    assert code_state([tmp_path]) == nowhere
-    assert code_state([tmp_path / 'missing']) == nowhere
-    assert code_state([]) == nowhere
-    assert code_state([tmp_path, repository])['commit']
-    # A package that is installed into a project's environment is not of that project.
-    installed = repository / 'venv' / 'site-packages' / 'mmext'
-    installed.mkdir(parents=True)
-    assert code_state([installed]) == nowhere
-
-
-def test_without_git_there_is_no_commit(repository, monkeypatch):
-    monkeypatch.setenv('PATH', '')
-    assert code_state([repository]) == dict(commit=None, dirty=None)
-
-
 @pytest.mark.parametrize('content', [None, '{', '[]', '{}', '{"data_hash": ""}'])
 def test_no_hash(tmp_path, content):
     if content is not None:
@@ -88,8 +63,3 @@ def test_a_full_disk_stops_nothing(tmp_path, caplog):
     (tmp_path / 'file').write_text('')
     RunRecordHook(repository=str(tmp_path)).before_run(runner)
     assert 'run.json was not written' in caplog.text
-
-
-def test_the_machine_has_a_name_and_versions():
-    assert device_name()
-    assert all(versions().values())
