@@ -18,9 +18,10 @@ from mmengine.config import DictAction
 
 from mmext.common.arguments import finite
 from mmext.common.checkpoints import add_trust_option, apply_trust
-from mmext.common.prediction.inputs import check_outputs, find_images
+from mmext.common.prediction.inputs import VideoError, check_outputs, find_images
 from mmext.common.prediction.prediction_run import Outcome, predict_files
 from mmext.common.prediction.predictor import Predictor
+from mmext.common.running import load_config
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,8 +48,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def video_hint(video: Path, args: argparse.Namespace) -> str:
+    """Which tool takes a video, where there is one for the task of the config."""
+    if load_config(args.config, args.cfg_options).get('default_scope') != 'mmseg':
+        return ''
+    command = f'tools/video_segmentation.py {video} --model {args.config} {args.checkpoint} --out {args.out}'
+    return f'; or have videos of the predictions: python {command}'
+
+
 def run(args: argparse.Namespace) -> Outcome:
-    paths = find_images(args.inputs)
+    try:
+        paths = find_images(args.inputs)
+    except VideoError as error:
+        raise ValueError(f'{error}{video_hint(error.path, args)}') from error
     check_outputs(args.out, args.csv, args.inputs, paths)
     predictor = Predictor(args.config, args.checkpoint, args.device, args.cfg_options)
     print(f'{args.checkpoint}: holds {predictor.weights.share:.1%} of the parameters of {args.config}')

@@ -149,6 +149,21 @@ def test_errors_are_one_line_and_write_nothing(tool, model, photos, capsys, argu
     assert files('.') == before
 
 
+def test_a_video_is_for_the_tool_of_videos_where_there_is_one(tool, model, in_root, tmp_path, capsys):
+    video = tmp_path / 'drive.mp4'
+    video.touch()
+    assert tool.main([*model, str(video), '--out', str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert f'error: {video}: is a video; take its frames out first' in error
+    assert 'video_segmentation' not in error, 'it takes no classifiers'
+    segmentor = ['configs/quickstart.py', 'w.pth']
+    assert tool.main([*segmentor, str(video), '--out', str(tmp_path / 'out')]) == 1
+    error = capsys.readouterr().err
+    assert f'python tools/video_segmentation.py {video} --model {" ".join(segmentor)} --out' in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_missing_head_is_a_warning(tool, model, photos, capsys, tmp_path):
     content = torch.load(model[1])
     content['state_dict'].pop('head.fc.weight')

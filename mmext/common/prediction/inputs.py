@@ -14,6 +14,16 @@ LIST_SUFFIX = '.txt'
 VIDEO_SUFFIXES = frozenset(('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv'))
 
 
+class VideoError(ValueError):
+    """A video where pictures are expected; ``path`` is its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f'{path}: is a video; take its frames out first: ffmpeg -i {path.name} frames/%06d.png, then give frames'
+        )
+
+
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     """All pictures that the inputs mean, each once, in natural order of their paths (``img2`` before ``img10``).
 
@@ -27,7 +37,7 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: an input that is nothing of this.
-        ValueError: an input without a picture, a list that is not text, or a video.
+        ValueError: an input without a picture, a list that is not text, or a video (`VideoError`).
     """
     found: dict[Path, Path] = {}
     for name in inputs:
@@ -106,9 +116,7 @@ def _images_of(path: Path, pattern: str) -> Iterator[Path]:
     if path.is_dir():
         yield from _walk(path)
     elif path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-        raise ValueError(
-            f'{pattern}: is a video; take its frames out first: ffmpeg -i {path.name} frames/%06d.png, then give frames'
-        )
+        raise VideoError(path)
     elif path.is_file():
         yield from _listed(path) if path.suffix.lower() == LIST_SUFFIX else (path,)
     elif glob.has_magic(pattern):
