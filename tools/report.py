@@ -4,8 +4,8 @@
 
 DIR/report.html needs no other file and no network; report.md and report.csv hold the same. A run belongs to the
 published row of its config's name; --as says otherwise. Every number on the page, and in the files of --check, must be
-one of a run, of the published list, of the speed card, of the counts or of --known; the exit status is 1 when one is
-not.
+one of a run, of the published list, of the speed card, of the counts or of --known, or a setting of a recipe that the
+text names; the exit status is 1 when one is not.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from pathlib import Path
 from mmext.analysis.published import PUBLISHED, PublishedError, read_published
 from mmext.analysis.recipe_table import read_counts
 from mmext.analysis.report.costs import Costs
-from mmext.analysis.report.known_numbers import file_numbers
+from mmext.analysis.report.known_numbers import KnownNumbers, file_numbers
 from mmext.analysis.report.number_check import check_file
+from mmext.analysis.report.recipe_numbers import recipe_files, recipe_numbers
 from mmext.analysis.report.run_reader import read_all
 from mmext.analysis.report.write import write_report
 from mmext.analysis.speed.records import DEFAULT_FILE, read_speed_records
@@ -57,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         labels = {run.path.resolve(): run.label for run in runs}
         chosen = {labels[Path(run).resolve()]: row for run, row in args.chosen}
         written = write_report(runs, rows, costs, args.out, args.root, chosen, extra)
-        problems = [*written.problems, *(one for file in args.check for one in check_file(file, written.known))]
+        settings = recipe_numbers(recipe_files(args.root), args.root) if args.check else ()
+        known = KnownNumbers([*written.known.numbers, *settings])
+        problems = [*written.problems, *(one for file in args.check for one in check_file(file, known, args.root))]
     except (PublishedError, ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -90,3 +90,12 @@ def test_every_published_row_is_on_the_page(main, in_root, tmp_path):
     assert main(['--out', str(tmp_path)]) == 0
     text = (tmp_path / 'report.md').read_text()
     assert all(row.config in text for row in read_published())
+
+
+def test_a_card_may_quote_the_settings_of_its_recipes(main, project, arguments, capsys):
+    card = project / 'configs' / 'README.md'
+    card.write_text('| config | mIoU | iterations |\n| --- | --- | --- |\n| [toy](toy_1xb1-10i.py) | 0.5000 | 10 |\n')
+    assert main([*arguments, '--check', str(card)]) == 0
+    card.write_text(card.read_text().replace('| 10 |', '| 20 |'))
+    assert main([*arguments, '--check', str(card)]) == 1
+    assert f'error: {card}:3: 20: ' in capsys.readouterr().err

@@ -12,9 +12,11 @@ from mmext.analysis.report.known_numbers import (
     file_numbers,
     is_rounded,
     published_numbers,
+    speed_numbers,
 )
 from mmext.analysis.report.number_check import check_file, check_lines, claims
 from mmext.analysis.report.prose import Line, ProseError, html_lines, markdown_lines, read_lines
+from mmext.analysis.speed.records import SpeedRecord, Timing
 
 
 def of(text: str) -> list[str]:
@@ -53,6 +55,12 @@ def test_what_is_no_claim(text):
         ('The share is .25, at 4.935 M parameters.', ['.25', '4.935']),
         ('[62.89](#run)', ['62.89']),
         ('52.7% and 0.3x', ['52.7']),
+        # Thousands, learning rates; the pairs of a comparison are two numbers.
+        (
+            '| a | b |\n|---|---|\n| x | 20 000 of 1 234 567, 100 2500, 12.5 100 |',
+            ['20 000', '1 234 567', '100', '2500', '12.5', '100'],
+        ),
+        ('Adam 1e-4 to 2.5e-05; 1e9 multiply-adds, e-4', ['1e-4', '2.5e-05']),
         ('It ends with 61.5.', ['61.5']),
         (r'PSPNet\_R18 has 61.5', ['61.5']),
     ],
@@ -84,7 +92,8 @@ def found(text: str) -> list[str]:
         ('68.52 %, 0.6852, 68.50', ['68.52', '0.6852', '68.50']),
         ('53 % and 52.73', []),
         ('52.74', ['52.74']),
-        ('4.935 M, 4,935,000 bytes', []),
+        ('4.935 M, 4,935,000 and 4 935 000 bytes', []),
+        ('4.9 M, 5e-1', ['5e-1']),
         # Smaller by 0.4; the sign must be right where there is one.
         ('-0.4, smaller by 0.40', []),
         ('+0.4', ['+0.4']),
@@ -113,6 +122,7 @@ def test_a_problem_names_file_line_number_and_the_nearest(tmp_path):
 
 def test_a_file_may_excuse_a_number_with_a_reason():
     assert found('Took 99.5 s and 98.5 s.\n<!-- numbers: 99.5 (by hand, on the machine of 2026) -->') == ['98.5']
+    assert found('99 500 ms, 99,500 ms\n<!-- numbers: 99500 (by hand) -->') == []
     assert found('99.5\n<!-- numbers: 99.5 () -->') == ['99.5']
     assert found('99.5\n<!-- numbers: 99.5 -->') == ['99.5']
 
@@ -179,11 +189,46 @@ def test_measurements_of_other_tools(tmp_path):
             file_numbers(tmp_path / name)
 
 
+def test_measurements_of_data_count_where_data_are_spoken_of(tmp_path):
+    content = [
+        {'data': 'data/samples/a', 'source': 'counted', 'figures': {'size': {'value': 3449583, 'unit': 'bytes'}}}
+    ]
+    (tmp_path / 'measured.json').write_text(json.dumps(content))
+    known = KnownNumbers(file_numbers(tmp_path / 'measured.json'))
+    card = markdown_lines('`data/samples/a` takes 3.4 MB')
+    assert [problem.number for problem in check_lines(card, known, 'x')] == ['3.4']
+    assert check_lines(card, known, 'x', 'data') == []
+
+
+def test_times_are_known_relative_to_those_of_the_same_folder():
+    def record(config, ms, precision='fp32'):
+        timing = Timing(ms, 2 * ms, 1000 / ms, 5)
+        return SpeedRecord(config, (8, 8), 1, 'cpu', precision, False, False, '', network=timing)
+
+    known = KnownNumbers(
+        list(
+            speed_numbers(
+                [record('configs/a/x.py', 30.0), record('configs/a/y.py', 40.0), record('configs/b/z.py', 90.0)]
+            )
+        )
+    )
+    assert not check_lines(markdown_lines('[y](configs/a/y.py) 1.33, [x](configs/a/x.py) 0.75'), known, 'x')
+    wrong = check_lines(markdown_lines('[y](configs/a/y.py) 0.75\n[y](configs/a/y.py) 3.00\n1.33'), known, 'x')
+    assert [problem.number for problem in wrong] == ['0.75', '3.00', '1.33']
+    other = [record('configs/a/x.py', 30.0), record('configs/a/y.py', 40.0, 'bf16')]
+    assert not any('relative' in one.source for one in speed_numbers(other))
+
+
+def test_the_nearest_is_told_as_a_text_prints_it():
+    (problem,) = check_lines(markdown_lines('[b](configs/vit/b.py): 4.936 M'), KNOWN, 'x')
+    assert problem.near == '4.935, parameters'
+
+
 def test_the_published_list_is_known():
     figures = {'mIoU': Figure('0.2760', 'share'), 'latency': Figure('34', 'ms')}
     row = PublishedRow(
-        'r', 't', 'm', 'configs/a.py', figures, PublishedMacs(67.003, (375, 1242), 'decimals'), '0.4613 too'
+        'r', 't', 'm', 'configs/a.py', figures, PublishedMacs(67.003, (375, 1242), 'decimals'), '0.4613, 4.5 too'
     )
     known = KnownNumbers(list(published_numbers([row])))
-    assert not check_lines(markdown_lines('27.60 %, 34 ms, 67.003 GMACs, 0.4613'), known, 'x')
+    assert not check_lines(markdown_lines('27.60 %, 34 ms, 67.003 GMACs, 0.4613, 46.13 %, 4.5'), known, 'x')
     assert len(check_lines(markdown_lines('27.61 %, 35 ms, 67.004 GMACs'), known, 'x')) == 3
