@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from mmext.common.checkpoint_container import kind_of
 from mmext.common.checkpoint_files import CheckpointWriteError, verify
 from mmext.common.checkpoints import CheckpointError, read_checkpoint, use_safe_loading
-from mmext.common.config_files import building, read_config
+from mmext.common.config_files import building, misspelt_names, read_config
 from mmext.common.durable_runner import DurableRunner, newest_checkpoint
 from mmext.common.weight_files import WeightsError
 
@@ -40,6 +40,8 @@ def report(error: Exception) -> int:
 def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None = None) -> Config:
     """Read a config and settle its work dir: the argument, else the config's own, else ``work_dirs/<config name>``.
 
+    A name at its top that is most likely misspelt is told of on stderr.
+
     Raises:
         FileNotFoundError: no such config; names configs of a similar name.
         ConfigError: a config or an option that cannot be used.
@@ -50,6 +52,9 @@ def load_config(path: str, cfg_options: dict | None = None, work_dir: str | None
         hint = f'did you mean {", ".join(similar[:3])}?' if similar else 'the configs are below configs/'
         raise FileNotFoundError(f'{path}: no such config; {hint}')
     cfg = read_config(path, cfg_options)
+    for name, meant in misspelt_names(cfg).items():
+        if os.environ.get('RANK', '0') == '0':
+            print(f'warning: {path}: nothing reads {name!r}; did you mean {meant!r}?', file=sys.stderr)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
     return cfg
 
