@@ -65,7 +65,7 @@ def _markup(cell: Cell, names_row: bool) -> Markup:
         # In narrow columns every row would be many lines high.
         text = text.replace(' ', '\u00a0')
     if cell.code:
-        text = f'<code>{text}</code>'
+        text = f'<code class="long">{text}</code>' if len(cell.text) > SHORT else f'<code>{text}</code>'
     title = f' title="{escape(_visible(cell.source))}"' if cell.source else ''
     if cell.link:
         return Markup(f'<a href="{escape(_visible(cell.link))}"{title}>{text}</a>')

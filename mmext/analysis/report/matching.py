@@ -152,7 +152,7 @@ def spread(matches: Sequence[Match], metric: str) -> Spread | None:
 def printed(value: float, figure: Figure, sign: str = '') -> str:
     """A value with as many decimals as the published figure was printed with, but two at least."""
     decimals = max(len(figure.text.partition('.')[2]), 4 if figure.unit == 'share' else 2)
-    return f'{value:{sign}.{decimals}f}'
+    return f'{round(value, decimals) + 0.0:{sign}.{decimals}f}'  # never -0.00
 
 
 def _other_settings(run: RunFacts, recipe: Path, explicit: bool) -> list[str]:

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmext.analysis.published import read_published
+from mmext.analysis.published import Figure, read_published
 from mmext.analysis.recipe_table import Count
 from mmext.analysis.report import content, write
 from mmext.analysis.report.costs import Costs
+from mmext.analysis.report.matching import printed
 from mmext.analysis.report.run_reader import read_all
 from mmext.analysis.report.write import write_report
 from mmext.analysis.speed.records import SpeedRecord, Timing
@@ -172,6 +173,11 @@ def test_counts_come_before_the_speed_card_at_the_published_size_only(report):
     assert (line['column'], line['source']) == ('ours', 'counts.json')
     report(speed=[record()], counts={row: Count(4_935_000, 4_900_000, 1_490_000_000, (64, 64))})
     assert {'1.490', '1.501'} & {row['text'] for row in rows_of(out, 'roads, Table 1')} == {'1.501'}
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_minus():
+    assert printed(-0.0004, Figure('1.500', 'raw'), '+') == '+0.000'
+    assert printed(-0.0006, Figure('1.500', 'raw'), '+') == '-0.001'
 
 
 def test_missing_pieces_never_stop_the_page(report, make_run):
