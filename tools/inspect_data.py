@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mmext.common.wording import counted
 from mmext.inspection.fixes import REPORT, check_target, count_fixes, fix_data
 from mmext.inspection.judgement import judge
 from mmext.inspection.listing import read_listing
@@ -59,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     for finding in passport.findings:
         print(f'{finding.level}: {finding.kind}: {finding.message}')
-    counts = ', '.join(f'{len(passport.of_level(level))} {level}s' for level in LEVELS)
-    print(f'{args.data}: {counts}; {scanned.opened} files opened now; see {page}')
+    counts = ', '.join(counted(len(passport.of_level(level)), level) for level in LEVELS)
+    print(f'{args.data}: {counts}; {counted(scanned.opened, "file")} opened now; see {page}')
     if args.fix:
         print(f'{args.fix}: {count_fixes(fixes)}, listed in {REPORT}')
     return 0 if passport.ok else 1

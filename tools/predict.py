@@ -22,6 +22,7 @@ from mmext.common.prediction.inputs import VideoError, check_outputs, find_image
 from mmext.common.prediction.prediction_run import Outcome, predict_files
 from mmext.common.prediction.predictor import Predictor
 from mmext.common.running import load_config
+from mmext.common.wording import counted
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'stopped; {args.out} has what was done until then', file=sys.stderr)
         return 130
     found = ', '.join(f'{name} {count}' for name, count in outcome.found.most_common(8)) or 'nothing found'
-    print(f'{args.out}/predictions.json: {outcome.done} pictures ({found})')
+    print(f'{args.out}/predictions.json: {counted(outcome.done, "picture")} ({found})')
     if not outcome.unreadable:
         return 0
-    print(f'error: {len(outcome.unreadable)} files could not be used:', file=sys.stderr)
+    print(f'error: {counted(len(outcome.unreadable), "file")} could not be used:', file=sys.stderr)
     for entry in outcome.unreadable:
         print(f'  {entry["image"]}: {entry["reason"]}', file=sys.stderr)
     return 1

@@ -140,13 +140,19 @@ class Section:
         """
         self._add('figure', light=data_uri(light), dark=dark and data_uri(dark), alt=alt, caption=caption)
 
-    def gallery(self, thumbnails: Iterable[Thumbnail], caption: str = '') -> None:
-        """Thumbnails side by side."""
+    def gallery(self, thumbnails: Iterable[Thumbnail], caption: str = '', wide: bool = False) -> None:
+        """Thumbnails side by side.
+
+        Args:
+            thumbnails: In their order.
+            caption: Above them.
+            wide: Show each twice as large, as pairs of pictures need it.
+        """
         thumbnails = list(thumbnails)
         for thumbnail in thumbnails:
             _check_level(thumbnail.level)
         pictures = [thumbnail.picture and data_uri(thumbnail.picture) for thumbnail in thumbnails]
-        self._add('gallery', thumbnails=list(zip(thumbnails, pictures, strict=True)), caption=caption)
+        self._add('gallery', thumbnails=list(zip(thumbnails, pictures, strict=True)), caption=caption, wide=wide)
 
     def _add(self, kind: str, **values: Any) -> None:
         self.blocks.append(_Block(kind, values))

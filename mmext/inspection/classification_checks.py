@@ -1,5 +1,7 @@
 """What can be wrong with the classes of pictures, and how many there are of each."""
 
+from mmext.common.wording import counted
+
 from .findings import FindingList
 from .passport import SplitSummary
 from .scan import Scan
@@ -11,7 +13,7 @@ def check_labels(scan: Scan, found: FindingList) -> None:
     for split, samples in scan.listing.splits.items():
         if samples and all(sample.label is None for sample in samples):
             if not any(fault.split == split for fault in scan.listing.faults):
-                found.add_general('unlabelled', split, f'{len(samples)} pictures without classes')
+                found.add_general('unlabelled', split, f'{counted(len(samples), "picture")} without classes')
             continue
         for sample in samples:
             if sample.label is not None and classes and not 0 <= sample.label < len(classes):

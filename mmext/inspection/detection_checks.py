@@ -3,6 +3,8 @@
 from bisect import bisect_right
 from collections import Counter
 
+from mmext.common.wording import counted
+
 from .findings import FindingList
 from .image_checks import check_readable, upright_hw
 from .listing import Box, Sample
@@ -27,7 +29,7 @@ def check_boxes(scan: Scan, found: FindingList) -> None:
     """Note all faults of annotations; boxes of the same file count as one fault of each kind."""
     for split, samples in scan.listing.splits.items():
         if samples and is_unlabelled(scan, split):
-            found.add_general('unlabelled', split, f'{len(samples)} pictures without boxes')
+            found.add_general('unlabelled', split, f'{counted(len(samples), "picture")} without boxes')
             continue
         for sample in samples:
             _check_sample(scan, split, sample, found)

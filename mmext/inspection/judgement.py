@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from mmext.common.wording import counted
+
 from .cache import absolute
 from .classification_checks import check_labels, count_labels
 from .detection_checks import check_boxes, count_boxes, settle_names
@@ -89,7 +91,9 @@ def _check_classes(passport: Passport, found: FindingList) -> None:
     for split in labelled & {'val', 'test'} if 'train' in labelled else ():
         for index, name in enumerate(passport.classes):
             if counts[split][index] and not counts['train'][index]:
-                found.add_general('class-missing-in-train', split, f'{name} ({counts[split][index]} pictures)')
+                found.add_general(
+                    'class-missing-in-train', split, f'{name} ({counted(counts[split][index], "picture")})'
+                )
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in passport.classes:
         spellings[re.sub(r'[\s_.-]+', '', name.casefold()) or name].append(name)

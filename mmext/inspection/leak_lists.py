@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmext.common.files import write_text
+from mmext.common.wording import counted
 
 from .config_listing import datasets_of
 from .leak_report import TRAIN, LeakReport
@@ -77,7 +78,7 @@ def write_lists(
             chosen = [name for name, sample in zip(names, samples, strict=True) if (sample.name in leaked) == wanted]
             chosen = list(dict.fromkeys(chosen))
             write_names(path, chosen)
-            lines.append(f'{path}: {len(chosen)} training pictures to {"leave out" if wanted else "keep"}')
+            lines.append(f'{path}: {counted(len(chosen), "training picture")} to {"leave out" if wanted else "keep"}')
     if keep:
         lines.append(f'To train on them: {USES[kind].format(split=TRAIN, path=keep.resolve())}')
     if any(pair.level == 'error' and pair.first_split != TRAIN for pair in report.pairs):

@@ -72,7 +72,7 @@ def build_page(report: LeakReport) -> HtmlPage:
 def _add_pairs(section: Section, pairs: Sequence[Pair], report: LeakReport) -> None:
     shown = spread_over_kinds(pairs, MAX_SHOWN)
     more = f'{len(shown)} of {len(pairs)} pairs; leaks.json lists all.' if len(shown) < len(pairs) else ''
-    section.gallery([pair_thumbnail(pair, report) for pair in shown], more)
+    section.gallery([pair_thumbnail(pair, report) for pair in shown], more, wide=True)
     short = _short_names([name for pair in pairs for name in (pair.first, pair.second)])
     rows = [
         (

@@ -8,6 +8,7 @@ from typing import Any
 
 import mmext
 from mmext.common.files import write_json
+from mmext.common.wording import counted
 
 from .listing import Sample
 from .passport import MAX_FILES, Finding, Level, sorted_findings
@@ -127,7 +128,7 @@ class LeakReport:
             what = MESSAGES[kind]
             if kind == 'neighbours':
                 what += ' that looks alike' if level == 'error' else ', by the name alone: they do not look alike'
-            message = f'{what}: {len({pair.first for pair in pairs})} ({count} pairs)'
+            message = f'{what}: {len({pair.first for pair in pairs})} ({counted(count, "pair")})'
             yield _finding(level, kind, message, fix, pairs)
         for split, count in self.within_counts.items():
             pairs = [pair for pair in self.within if pair.first_split == split]

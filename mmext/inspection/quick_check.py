@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmext.common.files import write_json
+from mmext.common.wording import counted
 
 from .config_listing import datasets_of
 from .data_hash import files_of, joint_hash, look_at_listing, only_splits
@@ -183,7 +184,7 @@ def _checked(cfg: Config) -> QuickReport:
     before = _stored_report(read_state(Path(cfg.work_dir) / STATE_NAME))
     report = quick_check(cfg, cfg.work_dir)
     counts = ', '.join(f'{count} {split}' for split, count in report.samples.items())
-    how = 'unchanged since the last check' if report.cached else f'{len(report.errors)} errors'
+    how = 'unchanged since the last check' if report.cached else counted(len(report.errors), 'error')
     print_log(f'data: {counts or "not checked"} ({how}, {report.seconds:.1f} s), hash {report.data_hash}', 'current')
     for finding in report.findings:
         if finding.level == 'warning':

@@ -1,5 +1,7 @@
 """What can be wrong with masks, and what they hold: pixels and images per class and split."""
 
+from mmext.common.wording import counted
+
 from .findings import FindingList
 from .image_checks import check_readable, check_suffix, upright_hw
 from .listing import Listing, Sample
@@ -72,7 +74,7 @@ def is_unlabelled(scan: Scan, split: str) -> bool:
 def _check_unlabelled(scan: Scan, found: FindingList) -> None:
     for split, samples in scan.listing.splits.items():
         if samples and is_unlabelled(scan, split):
-            found.add_general('unlabelled', split, f'{len(samples)} pictures without masks')
+            found.add_general('unlabelled', split, f'{counted(len(samples), "picture")} without masks')
 
 
 def _adopt_listing(listing: Listing, looks: MaskValues) -> None:

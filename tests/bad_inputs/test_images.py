@@ -125,7 +125,7 @@ def test_prediction_does_the_others(spoil, reason, model, work, load_tool, capfd
         'a damaged picture was predicted for'
     )
     assert status == 1
-    assert 'error: 1 files could not be used:' in shown
+    assert 'error: 1 file could not be used:' in shown
     line = next(line for line in shown.splitlines() if line.startswith('  in/b.jpg: '))
     assert re.search(reason, line), line
     assert 'Traceback' not in shown

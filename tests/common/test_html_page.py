@@ -73,6 +73,17 @@ def test_a_page_is_well_formed_and_shows_everything():
     assert [link['href'] for link in reader.of('a')] == ['#some-text', '#some-text-2']
 
 
+def test_a_wide_gallery_has_a_style_of_its_own():
+    page = HtmlPage('a')
+    section = page.section('b')
+    section.gallery([Thumbnail(png(), 'narrow')])
+    section.gallery([Thumbnail(png(), 'wide')], wide=True)
+    assert [attributes['class'] for attributes in Reader(page.render()).of('ul')] == ['gallery', 'gallery wide']
+    rules = (TEMPLATES / 'page.css').read_text()
+    # Also where the window is narrow.
+    assert rules.count('.gallery.wide { grid-template-columns') == 2
+
+
 def test_hostile_texts_are_shown_and_not_run():
     harmless, hostile = Reader(full_page('x').render()), Reader(full_page(HOSTILE).render())
     assert [(tag, sorted(attributes)) for tag, attributes in hostile.elements] == [
