@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmext.analysis.published import PUBLISHED, PublishedError, read_published
-from mmext.analysis.recipe_table import read_counts
+from mmext.analysis.recipe_table import read_counts, recipe_files
 from mmext.analysis.report.costs import Costs
 from mmext.analysis.report.known_numbers import KnownNumbers, file_numbers
 from mmext.analysis.report.number_check import check_file
-from mmext.analysis.report.recipe_numbers import recipe_files, recipe_numbers
+from mmext.analysis.report.recipe_numbers import recipe_numbers
 from mmext.analysis.report.run_reader import read_all
 from mmext.analysis.report.write import write_report
 from mmext.analysis.speed.records import DEFAULT_FILE, read_speed_records

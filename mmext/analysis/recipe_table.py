@@ -74,12 +74,16 @@ def size_text(size_hw: Sequence[int]) -> str:
     return f'{size_hw[0]} x {size_hw[1]}'
 
 
+def recipe_files(root: str | Path) -> list[Path]:
+    """The configs below ``root``/configs that can be run, sorted."""
+    return [path for path in sorted((Path(root) / 'configs').rglob('*.py')) if '_base_' not in path.parts]
+
+
 def own_recipes(rows: Iterable[PublishedRow], root: Path) -> list[PublishedRow]:
     """A row without figures for each config below ``root`` that no row names, by path."""
     taken = {row.config for row in rows}
-    files = (file.relative_to(root) for file in sorted((root / 'configs').rglob('*.py')))
-    recipes = [file for file in files if '_base_' not in file.parts and file.as_posix() not in taken]
-    return [PublishedRow(OWN, '', file.stem, file.as_posix()) for file in recipes]
+    files = (file.relative_to(root) for file in recipe_files(root))
+    return [PublishedRow(OWN, '', file.stem, file.as_posix()) for file in files if file.as_posix() not in taken]
 
 
 def check_recipes(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmext.analysis.published import PublishedRow
+from mmext.analysis.recipe_table import recipe_files
 
 from .class_tables import OF_CLASS, class_evaluations, class_table
 from .costs import Costs
@@ -45,7 +46,7 @@ class Results:
 def find_configs(runs: Sequence[RunFacts], rows: Sequence[PublishedRow], root: Path) -> dict[str, str]:
     """Label of a run -> path of the recipe of that name, relative to ``root``; runs without one are left out."""
     paths = {Path(row.config).stem: row.config for row in rows}
-    for file in sorted((root / 'configs').rglob('*.py')):
+    for file in recipe_files(root):
         paths.setdefault(file.stem, file.relative_to(root).as_posix())
     return {run.label: paths[run.config_name] for run in runs if run.config_name in paths}
 

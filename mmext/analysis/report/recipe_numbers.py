@@ -15,11 +15,6 @@ from .known_numbers import SETTING, Known
 BATCH = re.compile(r'_(\d+)xb(\d+)')
 
 
-def recipe_files(root: str | Path) -> list[Path]:
-    """The configs below ``root``/configs that can be run, sorted."""
-    return [path for path in sorted((Path(root) / 'configs').rglob('*.py')) if '_base_' not in path.parts]
-
-
 def recipe_numbers(paths: Iterable[str | Path], root: str | Path) -> Iterator[Known]:
     """Every number that a recipe holds, once each, as a detail of that recipe.
 

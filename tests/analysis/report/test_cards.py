@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from mmext.analysis.published import read_published
+from mmext.analysis.recipe_table import recipe_files
 from mmext.analysis.report.known_numbers import KnownNumbers, file_numbers, published_numbers, speed_numbers
 from mmext.analysis.report.number_check import check_file, check_lines, claims
 from mmext.analysis.report.prose import read_lines
-from mmext.analysis.report.recipe_numbers import recipe_files, recipe_numbers
+from mmext.analysis.report.recipe_numbers import recipe_numbers
 from mmext.analysis.speed.records import read_speed_records
 
 ROOT = Path(__file__).parents[3]

@@ -2,11 +2,12 @@
 
 import pytest
 
+from mmext.analysis.recipe_table import recipe_files
 from mmext.analysis.report.config_dump import DumpError
 from mmext.analysis.report.known_numbers import Known, KnownNumbers
 from mmext.analysis.report.number_check import check_file, check_lines
 from mmext.analysis.report.prose import markdown_lines
-from mmext.analysis.report.recipe_numbers import recipe_files, recipe_numbers
+from mmext.analysis.report.recipe_numbers import recipe_numbers
 
 RECIPE = """_base_ = '../../_base_/schedule.py'
 optim_wrapper = dict(

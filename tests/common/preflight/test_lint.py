@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config, ConfigDict
 
+from mmext.analysis.recipe_table import recipe_files
 from mmext.common.preflight import config_facts, lint_model, lint_schedule
 from mmext.common.preflight.finding import ERROR, NOT_RUN, PASS, WARNING
 from mmext.common.preflight.lint import RULES, lint
 
 ROOT = Path(__file__).resolve().parents[3]
-LEAVES = sorted(
-    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
-)
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in recipe_files(ROOT))
 SEGMENTOR = 'configs/segmentation/context/ppm_r18-d8_1xb4-300i_sample-128x256.py'
 DETECTOR = 'configs/detection/faster_rcnn/faster-rcnn_r18-fpn_1xb8-16e-b4-4e_sample-192x256.py'
 CLASSIFIER = 'configs/classification/vit/vit-tiny-p4_1xb32-80e_sample-32x32.py'
