@@ -9,7 +9,6 @@ they neither bound the size nor notice a cut archive. Nothing is extracted by `t
 members, and the bytes of regular files are copied to names that were checked.
 """
 
-import hashlib
 import shutil
 import stat
 import tarfile
@@ -23,9 +22,9 @@ from typing import IO, NamedTuple
 
 from rich.progress import track
 
+from mmext.common.digests import CHUNK, file_digest
 from mmext.common.files import replacing
 
-CHUNK = 1 << 20
 GIB = 1 << 30
 BLOCK = tarfile.BLOCKSIZE
 ZIP_MAGICS = (b'PK\x03\x04', b'PK\x05\x06')
@@ -84,20 +83,6 @@ class Extraction:
     written: list[Path] = field(default_factory=list)
     same: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
-
-
-def file_digest(path: str | Path, algorithm: str = 'sha256') -> str:
-    """Hexadecimal digest of a file's bytes, read in pieces. (`hashlib.file_digest` needs Python 3.11.)
-
-    Args:
-        path: The file.
-        algorithm: A name that `hashlib.new` knows.
-    """
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with Path(path).open('rb') as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def check_digest(path: str | Path, expected: str, algorithm: str = 'sha256') -> None:

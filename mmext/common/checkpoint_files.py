@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmext.common.archives import file_digest
 from mmext.common.checkpoints import read_checkpoint
+from mmext.common.digests import file_digest
 from mmext.common.files import UNFINISHED, flush_to_disk, replacing
 
 SIDECAR_SUFFIX = '.sha256'

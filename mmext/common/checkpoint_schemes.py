@@ -24,8 +24,8 @@ from mmengine.runner.checkpoint import (
     get_torchvision_models,
 )
 
-from mmext.common.archives import file_digest
 from mmext.common.checkpoint_container import CheckpointError, kind_of
+from mmext.common.digests import file_digest
 from mmext.common.files import replacing
 
 Reader = Callable[[Path, Any], dict[str, Any]]

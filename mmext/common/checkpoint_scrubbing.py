@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmext.common.archives import file_digest
 from mmext.common.checkpoints import CheckpointError, read_checkpoint
+from mmext.common.digests import file_digest
 from mmext.common.files import write_json
 from mmext.common.weight_files import SAFETENSORS_SUFFIX, WRAPPERS, write_state_dict
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
-from mmext.common.archives import file_digest
 from mmext.common.checkpoint_container import CheckpointError, damaged
+from mmext.common.digests import file_digest
 
 OPTION = '--trust-checkpoint'
 # What every checkpoint of torch names, and what need not be mentioned.

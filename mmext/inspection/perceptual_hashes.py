@@ -17,7 +17,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from mmext.common.archives import file_digest as digest_of_file
+from mmext.common.digests import file_digest as digest_of_file
 
 from .likeness import CELLS, SIDE
 from .listing import Sample, open_image

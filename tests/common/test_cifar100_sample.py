@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 from mmext.common.samples import cifar100
 from mmext.common.samples.cifar100_names import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, PLACE_OF_FINE
 from mmext.common.samples.cifar100_pickle import dumps

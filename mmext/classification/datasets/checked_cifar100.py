@@ -8,7 +8,7 @@ from pathlib import Path
 from mmpretrain.datasets import CIFAR100
 from mmpretrain.registry import DATASETS
 
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 
 CONNECT_SECONDS = 20.0
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 from mmext.common.weight_files import WeightsError, read_state_dict
 
 from .parts import FileProof, FileUse, TensorProof

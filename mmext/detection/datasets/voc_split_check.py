@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 
 from .voc_annotation import VOCAnnotation, read_annotation
 from .voc_devkit import PARTS, Source, VOCImage, list_images, list_path, read_list

@@ -12,7 +12,7 @@ from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.models.utils import resize
 from torch import Tensor
 
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 from mmext.common.running import load_config
 from mmext.segmentation.inference import Segmenter
 

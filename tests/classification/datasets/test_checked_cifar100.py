@@ -14,7 +14,7 @@ from mmpretrain.datasets import CIFAR100, utils
 from mmpretrain.registry import DATASETS
 
 from mmext.classification.datasets import CheckedCIFAR100, CIFAR100Error, SampleCIFAR100
-from mmext.common.archives import file_digest
+from mmext.common.digests import file_digest
 from mmext.common.samples import cifar100
 from mmext.common.samples.cifar100_names import FINE_NAMES
 
