@@ -15,12 +15,12 @@ Pairs within one split are a note: they weigh some pictures twice, but fool no s
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
+from .exact_copies import exact_pairs, groups_of, is_one_color
 from .leak_report import MESSAGES, TRAIN, LeakReport, Pair
 from .leak_rules import Frame, find_neighbours, read_frames, same_voc_pictures, shared_sequences
 from .likeness import CELLS, SAME_PICTURE, SAME_SCENE, SIDE, SURE_PICTURE, Likeness
@@ -128,7 +128,7 @@ class _Search:
 
     def run(self, distance: int, workers: int, progress: Progress) -> LeakReport:
         self._read(workers, progress)
-        for index, other in self._exact_pairs(across=True):
+        for index, other in exact_pairs(self.names, self.prints, self.splits, across=True):
             self._add_exact(index, other)
         for index, other in same_voc_pictures(self.files, self.splits):
             self._add(index, other, 'same-id', 'error', 'the ids name one picture')
@@ -175,31 +175,11 @@ class _Search:
         first = {(self.splits[i], self.prints[i].pixel_digest): i for i in reversed(self.readable.tolist())}
         return np.array(sorted(i for i in first.values() if not self.likeness.flat[i]), dtype=np.int64)
 
-    def _exact_pairs(self, across: bool) -> Iterator[tuple[int, int]]:
-        """Pairs of the same name, bytes or pixels.
-
-        Of a copies in one split and b in another a + b - 1 pairs: enough to name each of them.
-        """
-        for key in (
-            lambda i: self.names[i],
-            lambda i: self.prints[i].file_digest,
-            lambda i: self.prints[i].pixel_digest,
-        ):
-            for group in _groups(range(len(self.prints)), key):
-                by_split = list(_groups(group, lambda i: self.splits[i], smallest=1))
-                if across:
-                    for place, members in enumerate(by_split):
-                        for others in by_split[place + 1 :]:
-                            yield from ((members[0], other) for other in others)
-                            yield from ((member, others[0]) for member in members[1:])
-                else:
-                    yield from ((members[0], other) for members in by_split for other in members[1:])
-
     def _add_exact(self, index: int, other: int) -> None:
         first, second = self.prints[index], self.prints[other]
         if self.names[index] == self.names[other]:
             self._add(index, other, 'same-file', 'error', 'one file in two lists')
-        elif first.thumb is not None and first.pixel_digest == second.pixel_digest and _one_color(first):
+        elif first.thumb is not None and first.pixel_digest == second.pixel_digest and is_one_color(first):
             self._add(index, other, 'blank', 'warning', 'one colour, the same in both')
         elif first.file_digest and first.file_digest == second.file_digest:
             self._add(index, other, 'same-bytes', 'error', f'SHA-256 {first.file_digest[:12]}...')
@@ -246,7 +226,7 @@ class _Search:
             self._add(int(found.first[pair]), int(found.second[pair]), kind, level, reason, **scores)
 
     def _find_within(self, distance: int) -> None:
-        for index, other in self._exact_pairs(across=False):
+        for index, other in exact_pairs(self.names, self.prints, self.splits, across=False):
             same = self.prints[index].file_digest and self.prints[index].file_digest == self.prints[other].file_digest
             kind = 'same-bytes' if same else 'same-pixels'
             self._add(index, other, kind, 'note', 'twice in this split')
@@ -283,23 +263,10 @@ class _Search:
     def _copies(self) -> dict[str, list[str]]:
         train = [index for index in self.readable.tolist() if self.splits[index] == TRAIN]
         copies = {}
-        for group in _groups(train, lambda index: self.prints[index].pixel_digest):
+        for group in groups_of(train, lambda index: self.prints[index].pixel_digest):
             names = [self.names[index] for index in group]
             copies.update(dict.fromkeys(names, names))
         return copies
-
-
-def _groups(indices: Iterable[int], key: Callable[[int], Hashable], smallest: int = 2) -> Iterator[list[int]]:
-    """Indices of the same key, which is not empty; only groups of some size."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for index in indices:
-        if value := key(index):
-            groups[value].append(index)
-    return (group for group in groups.values() if len(group) >= smallest)
-
-
-def _one_color(found: Fingerprint) -> bool:
-    return int(np.ptp(found.thumb)) == 0 and int(np.abs(found.color - found.color[0, 0]).max()) == 0
 
 
 def _apart(gap: int) -> str:
