@@ -1,5 +1,6 @@
-# CIFAR-100: 50 000 training and 10 000 test pictures of 32 x 32, RGB. The baseline of the report street-voc-vit: flip, and
-# rotation by up to 15 degrees. Enlarged to 224 x 224.
+# The pictures of cifar100.py, changed as there and then enlarged to 224 x 224.
+_base_ = './cifar100.py'
+
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='NumpyToPIL'),
@@ -9,20 +10,6 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [dict(type='Resize', scale=(224, 224)), dict(type='PackInputs')]
-train_dataloader = dict(
-    batch_size=256,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='CheckedCIFAR100', data_root='data/cifar100', split='train', pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=256,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CheckedCIFAR100', data_root='data/cifar100', split='test', pipeline=test_pipeline),
-)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_evaluator = val_evaluator
