@@ -1,6 +1,5 @@
-"""Every detection config builds, trains a step of each stage and tests an image; its name and card tell the truth."""
+"""Every detection config builds, trains a step of each stage and tests an image; its name is true."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -74,26 +73,6 @@ def test_initial_weights_are_those_of_the_name(leaf):
         'coco': ['checkpoints/maskrcnn-r50-coco-backbone.pth'],
     }
     assert list(local_weights(cfg)) == files[source]
-
-
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_card_names_its_own_command(leaf):
-    card = ast.get_docstring(ast.parse((ROOT / leaf).read_text()))
-    assert f'python tools/train.py {leaf}' in card
-    assert 'Published' in card
-    assert ('Not trained here' in card) != bool(re.search(r'Trained here: mAP@.5 0\.\d', card))
-
-
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_metafile_lists_it(leaf):
-    import yaml
-
-    content = yaml.safe_load((ROOT / leaf).with_name('metafile.yml').read_text())
-    (entry,) = [model for model in content['Models'] if model['Config'] == leaf]
-    assert entry['Name'] == Path(leaf).stem
-    card = ast.get_docstring(ast.parse((ROOT / leaf).read_text()))
-    for result in entry['Results']:
-        assert result['Trained Here'] == ('Trained here' in card)
 
 
 def test_there_are_leaves():

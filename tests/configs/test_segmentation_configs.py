@@ -1,6 +1,5 @@
-"""Every leaf config builds, trains one step and tests one image; its name and its card tell the truth."""
+"""Every leaf config builds, trains one step and tests one image; its name is true."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -93,27 +92,6 @@ def test_initial_weights_are_those_of_the_name(leaf):
         assert files == ([cfg.load_from] if source else [])
     for file in files:
         assert Path(file).parts[0] in ('checkpoints', 'work_dirs'), f'{file}: the metafile cannot name its source'
-
-
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_card_names_its_own_command(leaf):
-    card = ast.get_docstring(ast.parse((ROOT / leaf).read_text()))
-    assert f'python tools/train.py {leaf}' in card
-    if leaf in NAMED:
-        assert 'Published' in card
-        assert ('Not trained here' in card) != bool(re.search(r'Trained here: mIoU \d', card))
-
-
-@pytest.mark.parametrize('leaf', NAMED)
-def test_metafile_lists_it(leaf):
-    import yaml
-
-    content = yaml.safe_load((ROOT / leaf).with_name('metafile.yml').read_text())
-    (entry,) = [model for model in content['Models'] if model['Config'] == leaf]
-    assert entry['Name'] == Path(leaf).stem
-    card = ast.get_docstring(ast.parse((ROOT / leaf).read_text()))
-    for result in entry['Results']:
-        assert result['Trained Here'] == ('Trained here' in card)
 
 
 def test_there_are_leaves():
