@@ -78,6 +78,24 @@ def in_two_processes() -> Callable[..., list]:
     return call
 
 
+def _forget_runs() -> None:
+    manager = sys.modules.get('mmengine.utils.manager')
+    kinds = [manager.ManagerMixin] if manager else []
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        for instance in kind._instance_dict.values():
+            for handler in getattr(instance, 'handlers', ()):
+                handler.close()
+        kind._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def forget_runs() -> Callable[[], None]:
+    """Call it to let go of a run's logger, visualizer and scope, which mmengine keeps by name and class."""
+    return _forget_runs
+
+
 @pytest.fixture(autouse=True)
 def _scope_of_its_own() -> None:
     """A Runner sets the default scope of the whole process; the next test must not see it."""

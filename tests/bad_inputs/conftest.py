@@ -8,7 +8,6 @@ traceback (`main` returns), and a folder that is afterwards what it was before.
 import hashlib
 import importlib.util
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,16 +48,10 @@ def load_tool(root: Path) -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(autouse=True)
-def _runs_of_its_own() -> Iterator[None]:
+def _runs_of_its_own(forget_runs: Callable[[], None]) -> Iterator[None]:
     """A run's logger and the like are kept by name, a time in seconds: the next test must not get those of this one."""
     yield
-    for module, name in (('logging', 'MMLogger'), ('logging', 'MessageHub'), ('visualization', 'Visualizer')):
-        if loaded := sys.modules.get(f'mmengine.{module}'):
-            instances = getattr(loaded, name)._instance_dict
-            for instance in instances.values():
-                for handler in getattr(instance, 'handlers', ()):
-                    handler.close()
-            instances.clear()
+    forget_runs()
 
 
 @pytest.fixture

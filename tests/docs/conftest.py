@@ -15,21 +15,8 @@ sys.path.append(str(HERE))  # the modules of this folder that are no tests
 from workshop import Workshop  # noqa: E402
 
 
-def forget_runs() -> None:
-    """A run's logger, visualizer and scope are kept by name and class: the next tool must not get those of this one."""
-    manager = sys.modules.get('mmengine.utils.manager')
-    kinds = [manager.ManagerMixin] if manager else []
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        for instance in kind._instance_dict.values():
-            for handler in getattr(instance, 'handlers', ()):
-                handler.close()
-        kind._instance_dict.clear()
-
-
 @pytest.fixture(scope='session')
-def workshop(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(root: Path, tmp_path_factory: pytest.TempPathFactory, forget_runs: Callable[[], None]) -> Workshop:
     return Workshop(root, tmp_path_factory.mktemp('docs') / 'mmext', forget_runs)
 
 
