@@ -19,10 +19,13 @@ from mmext.common.loss_names import MODE
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands: iterations and epochs, the latter with a fraction, that it has behind it."""
+    """Where a training stands: iterations and epochs, the latter with a fraction, that it has behind it.
+
+    Epochs are None where the data have no length.
+    """
 
     iter: int
-    epoch: float
+    epoch: float | None
     validating: bool = False
 
 
@@ -77,9 +80,10 @@ class PositionedLocalVisBackend(LocalVisBackend):
         at = self.position() if self.position is not None else None
         row = dict(scalar_dict)
         if at is not None and 'iter' not in row:
-            epoch = int(at.epoch) if at.epoch == int(at.epoch) else at.epoch
-            mode = 'val' if at.validating else 'train'
-            row |= {'step': row.pop('step', step), 'iter': at.iter, 'epoch': epoch, MODE: mode}
+            row |= {'step': row.pop('step', step), 'iter': at.iter}
+            if at.epoch is not None:
+                row['epoch'] = int(at.epoch) if at.epoch == int(at.epoch) else at.epoch
+            row[MODE] = 'val' if at.validating else 'train'
         super().add_scalars(row, step, file_path, **kwargs)
 
 
@@ -92,10 +96,13 @@ def position_of(runner, batch_idx: int | None = None) -> Position:
     """
     done = runner.iter + (batch_idx is not None)
     loader = runner.train_dataloader
-    if not isinstance(runner.train_loop, IterBasedTrainLoop):
-        within = 0 if batch_idx is None else (batch_idx + 1) / len(loader)
-        return Position(done, round(runner.epoch + within, 4))
-    batch = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', None)
-    # The length of a loader with an endless sampler does not know of the other processes.
-    length = len(loader.dataset) / (batch * runner.world_size) if batch else len(loader)
+    try:
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            within = 0 if batch_idx is None else (batch_idx + 1) / len(loader)
+            return Position(done, round(runner.epoch + within, 4))
+        batch = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', None)
+        # The length of a loader with an endless sampler does not know of the other processes.
+        length = len(loader.dataset) / (batch * runner.world_size) if batch else len(loader)
+    except TypeError:  # a stream of data
+        return Position(done, None)
     return Position(done, round(done / max(length, 1e-9), 4))

@@ -229,7 +229,7 @@ class TrackerVisBackend(BaseVisBackend):
     def _send(self, kind: str, *content: Any) -> None:
         """Record what the run has not yet: a training that goes on repeats what came after its checkpoint."""
         record, at = self._record, content[-1]
-        axes = dict(iter=at.iter, epoch=at.epoch)
+        axes = dict(iter=at.iter, epoch=at.epoch or 0)
         if kind == 'image':
             names, values = [content[0]], {}
         else:

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.hooks import Hook
+from torch.utils.data import DataLoader, IterableDataset
 
 from mmext.analysis.run_curves import read_run
+from mmext.common import positions
 from mmext.common.kill_test import toy_task
 from mmext.common.kill_test.task import KillTestRunner
 
@@ -19,6 +23,11 @@ class SummaryHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         runner.visualizer.add_scalars({'accuracy/clean': 50.0}, step=runner.epoch + 1 if self.by_epoch else runner.iter)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(range(10))
 
 
 def train(work_dir: Path, loop: str, backend: str, hooked: bool = True) -> KillTestRunner:
@@ -90,3 +99,17 @@ def test_without_its_hook_and_outside_of_a_training_lines_are_those_of_mmengine(
     (row,) = rows_of(tmp_path / 'val')
     assert 'score' in row
     assert not {'iter', 'epoch', 'mode'} & set(row)
+
+
+@pytest.mark.parametrize('counts_iterations', [True, False])
+def test_a_stream_of_data_has_no_epochs(tmp_path, monkeypatch, counts_iterations):
+    monkeypatch.setattr(positions, 'IterBasedTrainLoop', SimpleNamespace if counts_iterations else str)
+    loader = DataLoader(Stream(), batch_size=2)
+    runner = SimpleNamespace(iter=9, epoch=0, world_size=1, train_dataloader=loader, train_loop=SimpleNamespace())
+    at = positions.position_of(runner, batch_idx=9)
+    assert at == positions.Position(10, None)
+    backend = positions.PositionedLocalVisBackend(str(tmp_path))
+    backend.position = lambda: at
+    backend.add_scalar('accuracy', torch.tensor(0.5), step=10)
+    row = json.loads((tmp_path / 'scalars.json').read_text())
+    assert row == {'accuracy': 0.5, 'step': 10, 'iter': 10, 'mode': 'train'}
