@@ -1,7 +1,7 @@
 """Object context (OCR) on a ResNet-18 at stride 8, from scratch on the embedded sample, 300 iterations.
 
 As the pyramid pooling recipe on the sample, another context. arXiv:1909.11065
-Published: nothing. Trained here: mIoU 29.27 (one seed, two CPU cores).
+Published: nothing. Trained here: mIoU 29.12 (one seed, two CPU cores).
 Data: data/samples/kitti_seg, 24 train / 8 val rendered frames.
 Run: python tools/train.py configs/segmentation/context/ocr_r18-d8_1xb4-300i_sample-128x256.py
 """
