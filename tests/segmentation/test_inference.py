@@ -42,6 +42,12 @@ def test_labels_are_those_of_a_test_run(frame, sample, tmp_path):
     torch.manual_seed(3)
     torch.nn.init.normal_(runner.model.decode_head.conv_seg.weight)
     (batch,) = runner.test_dataloader
+    # Without statistics of its own batch norm leaves random features alike all over the image.
+    for module in runner.model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        runner.model.train()(runner.model.data_preprocessor(batch)['inputs'], mode='tensor')
     expected = runner.model.eval().test_step(batch)[0]
     save_checkpoint(dict(state_dict=runner.model.state_dict()), str(tmp_path / 'model.pth'))
 
@@ -51,7 +57,7 @@ def test_labels_are_those_of_a_test_run(frame, sample, tmp_path):
     assert labels.dtype == np.uint8
     assert labels.shape == frame.shape[:2]
     assert np.array_equal(labels, expected.pred_sem_seg.data.squeeze(0).numpy())
-    assert len(np.unique(labels)) > 1
+    assert len(np.unique(labels)) > 3
 
 
 def test_random_weights_follow_the_seed_and_frames_their_order(frame):
