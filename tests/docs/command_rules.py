@@ -39,6 +39,7 @@ SHORTER: dict[str, list[str]] = {
     'tools/analysis/recipe_table.py': ['--report', 'vit-pets', '--json', 'recipes.json', '--markdown', 'recipes.md'],
     'tools/preflight.py': ['--skip', 'overfit', '--skip', 'forecast'],
     'tools/video_segmentation.py': ['--every', '10'],
+    'tools/benchmarks/speed.py': ['--precision', 'fp32', '--repeats', '2'],
     'tools/benchmarks/kill_test.py': ['--kills', '1', '--workers', '0', '--processes', '1'],
 }
 
