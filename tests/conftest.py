@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,18 @@ def _forget_runs() -> None:
 def forget_runs() -> Callable[[], None]:
     """Call it to let go of a run's logger, visualizer and scope, which mmengine keeps by name and class."""
     return _forget_runs
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder under version control, with one file, ``config.py``, committed."""
+    folder = tmp_path / 'repository'
+    folder.mkdir()
+    (folder / 'config.py').write_text('a = 1')
+    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'commit.gpgsign=false']
+    for arguments in (['init'], ['add', '.'], ['commit', '-m', 'first']):
+        subprocess.run(['git', '-C', str(folder), *identity, *arguments], check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

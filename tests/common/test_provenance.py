@@ -1,28 +1,10 @@
 """The state of repositories, and names and versions of what is installed."""
 
 import importlib
-import subprocess
 
-import pytest
 import torch
 
 from mmext.common.provenance import code_state, device_name, distributions, processor_name, versions
-
-
-def git(folder, *arguments):
-    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'commit.gpgsign=false']
-    subprocess.run(['git', '-C', str(folder), *identity, *arguments], check=True, capture_output=True)
-
-
-@pytest.fixture
-def repository(tmp_path):
-    folder = tmp_path / 'repository'
-    folder.mkdir()
-    git(folder, 'init')
-    (folder / 'config.py').write_text('a = 1')
-    git(folder, 'add', '.')
-    git(folder, 'commit', '-m', 'first')
-    return folder
 
 
 def test_changes_are_told_and_new_files_are_none(repository):

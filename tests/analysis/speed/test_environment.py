@@ -4,27 +4,18 @@ from pathlib import Path
 from mmext.analysis.speed.environment import busy_note, commit_of, name_of, versions
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.c']
-    done = subprocess.run(['git', '-C', folder, *identity, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_commit_with_and_without_changes(tmp_path: Path) -> None:
+def test_commit_with_and_without_changes(tmp_path: Path, repository: Path) -> None:
     assert commit_of(tmp_path) == ''
-    git(tmp_path, 'init')
-    (tmp_path / 'file').write_text('1')
-    git(tmp_path, 'add', 'file')
-    git(tmp_path, 'commit', '-m', 'first')
-    commit = git(tmp_path, 'rev-parse', 'HEAD')
-    assert commit_of(tmp_path) == commit
-    (tmp_path / 'new').touch()
-    assert commit_of(tmp_path) == commit
-    (tmp_path / 'file').write_text('2')
-    assert commit_of(tmp_path) == f'{commit}+'
+    head = ['git', '-C', repository, 'rev-parse', 'HEAD']
+    commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    assert commit_of(repository) == commit
+    (repository / 'new').touch()
+    assert commit_of(repository) == commit
+    (repository / 'config.py').write_text('a = 2')
+    assert commit_of(repository) == f'{commit}+'
     # A package that was installed into somebody's checkout is none of it.
-    (tmp_path / 'site-packages').mkdir()
-    assert commit_of(tmp_path / 'site-packages') == ''
+    (repository / 'site-packages').mkdir()
+    assert commit_of(repository / 'site-packages') == ''
 
 
 def test_configs_are_named_from_the_project(root: Path, tmp_path: Path, monkeypatch) -> None:

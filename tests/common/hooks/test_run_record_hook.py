@@ -2,29 +2,12 @@
 
 import json
 import logging
-import subprocess
 from types import SimpleNamespace
 
 import pytest
 from mmengine.registry import HOOKS
 
 from mmext.common.hooks.run_record_hook import RunRecordHook, data_hash
-
-
-def git(folder, *arguments):
-    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'commit.gpgsign=false']
-    subprocess.run(['git', '-C', str(folder), *identity, *arguments], check=True, capture_output=True)
-
-
-@pytest.fixture
-def repository(tmp_path):
-    folder = tmp_path / 'repository'
-    folder.mkdir()
-    git(folder, 'init')
-    (folder / 'config.py').write_text('a = 1')
-    git(folder, 'add', '.')
-    git(folder, 'commit', '-m', 'first')
-    return folder
 
 
 def runner_in(folder, config=None):
