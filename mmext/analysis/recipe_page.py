@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmext.analysis.published import Figure
 from mmext.analysis.recipe_table import OWN, RecipeCheck, size_text
-from mmext.analysis.report.matching import REPRODUCTION, Match
+from mmext.analysis.report.matching import REPRODUCTION, Match, printed
 
 NOT_TRAINED = 'not trained here'
 # Report -> what its table is of; others are titled by their names.
@@ -47,23 +47,21 @@ def recipe_page(checks: Sequence[RecipeCheck], file: Path, root: Path, ours: Map
     return '\n'.join(parts)
 
 
-def scores_of(matches: Sequence[Match]) -> dict[str, str]:
+def reproduced_scores(matches: Sequence[Match]) -> dict[str, str]:
     """Config -> final scores, under the published names, of the runs that reproduce its row."""
     found: dict[str, list[str]] = {}
     for match in matches:
-        scores = {name: match.ours(name) for name in match.row.metrics if match.verdict == REPRODUCTION}
+        if match.verdict != REPRODUCTION:
+            continue
+        scores = {name: match.ours(name) for name in match.row.metrics}
         texts = [
-            f'{name} {Figure(f"{score.last:.{_decimals(match.row.metrics[name])}f}", match.row.metrics[name].unit)}'
+            f'{name} {Figure(printed(score.last, match.row.metrics[name]), match.row.metrics[name].unit)}'
             for name, score in scores.items()
             if score
         ]
         if texts:
             found.setdefault(match.row.config, []).append(f'{", ".join(texts)} (`{match.run.label}`)')
     return {config: '; '.join(texts) for config, texts in found.items()}
-
-
-def _decimals(figure: Figure) -> int:
-    return len(figure.text.partition('.')[2])
 
 
 def _lines(checks: Sequence[RecipeCheck], file: Path, root: Path, ours: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmext.analysis.published import PUBLISHED, read_published
-from mmext.analysis.recipe_page import recipe_page, scores_of
+from mmext.analysis.recipe_page import recipe_page, reproduced_scores
 from mmext.analysis.recipe_table import check_recipes, own_recipes, read_counts, rich_table, to_dict
 from mmext.analysis.report.matching import match_runs
 from mmext.analysis.report.run_reader import read_all
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rows = read_published(args.published)
         counts = read_counts(args.counts) if args.counts else None
-        ours = scores_of(match_runs(read_all(args.runs), rows, args.root))
+        ours = reproduced_scores(match_runs(read_all(args.runs), rows, args.root))
     except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
