@@ -78,6 +78,11 @@ class PublishedRow:
     macs: PublishedMacs | None = None
     note: str = ''
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Report, model and config, which no two rows share."""
+        return self.report, self.model, self.config
+
 
 def read_published(path: str | Path = PUBLISHED) -> list[PublishedRow]:
     """All rows, in the order of the file.

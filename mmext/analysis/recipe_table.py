@@ -21,7 +21,7 @@ COLUMNS = (
 COUNTED = ('params', 'GMACs', 'deviation')
 # Recipes that reproduce no row of a report.
 OWN = 'mmext'
-# Report, model and config of a row.
+# `PublishedRow.key`.
 RowKey = tuple[str, str, str]
 
 
@@ -109,7 +109,7 @@ def check_recipes(
         elif count:
             yield _counted(row, path, counted)
         else:
-            known = (counts or {}).get((row.report, row.model, row.config))
+            known = (counts or {}).get(row.key)
             yield _judged(row, known) if known else RecipeCheck(row)
 
 

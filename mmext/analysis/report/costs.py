@@ -52,4 +52,4 @@ class Costs:
                 yield row, 'parameters', params[0] - figure.value
 
     def _count(self, row: PublishedRow) -> Count | None:
-        return self.counts.get((row.report, row.model, row.config))
+        return self.counts.get(row.key)
